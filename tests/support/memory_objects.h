@@ -35,8 +35,8 @@ class MemoryObjects : public Objects {
 
   std::unique_ptr<ObjectsBatch> begin();
   /// Applies the batch: births, then releases. Throws std::logic_error and changes nothing when a
-  /// release has no birth to take back.
-  void commit(std::unique_ptr<ObjectsBatch> batch);
+  /// release has no birth to take back. Objects that die with it have died at `csn`.
+  void commit(std::unique_ptr<ObjectsBatch> batch, std::uint64_t csn = 0);
 
   /// While on, a read with Wait::kRefused throws WouldBlock until the object has been read with
   /// Wait::kAllowed once. Switching it (again) forgets what had been read.
@@ -50,12 +50,12 @@ class MemoryObjects : public Objects {
     const MutexLock lock(mutex_);
     damaged_.insert(digest);
   }
-  /// Forgets dead objects. Returns their stored bytes.
-  std::uint64_t reclaim() {
+  /// Forgets objects that died at or before `csn`. Returns their stored bytes.
+  std::uint64_t reclaim(std::uint64_t csn = UINT64_MAX) {
     const MutexLock lock(mutex_);
     std::uint64_t bytes = 0;
     for (auto at = objects_.begin(); at != objects_.end();) {
-      if (at->second.references > 0) {
+      if (at->second.references > 0 || at->second.died_at > csn) {
         ++at;
         continue;
       }
@@ -123,6 +123,7 @@ class MemoryObjects : public Objects {
   struct Entry {
     SharedBytes content;
     std::uint64_t references = 0;
+    std::uint64_t died_at = 0;
   };
 
   SharedBytes read_locked(const Digest& digest, Wait wait) REQUIRES(mutex_) {
@@ -230,7 +231,8 @@ inline std::unique_ptr<ObjectsBatch> MemoryObjects::begin() {
   return std::make_unique<MemoryBatch>(*this);
 }
 
-inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch) {
+inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch,
+                                  std::uint64_t csn) {
   auto* const own = dynamic_cast<MemoryBatch*>(batch.get());
   if (own == nullptr || &own->objects_ != this) throw std::logic_error("batch of other objects");
   const MutexLock batch_lock(own->mutex_);
@@ -253,6 +255,7 @@ inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch) {
       damaged_.erase(digest);
     }
     entry.references = entry.references + change.births - change.releases;
+    if (entry.references == 0) entry.died_at = csn;
   }
 }
 
