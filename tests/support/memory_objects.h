@@ -15,7 +15,7 @@
 #include "store/base/mutex.h"
 #include "store/objects.h"
 
-namespace varve {
+namespace varve::test {
 
 class MemoryBatch;
 
@@ -259,4 +259,4 @@ inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch,
   }
 }
 
-}  // namespace varve
+}  // namespace varve::test

@@ -19,7 +19,7 @@
 #include "store/store.h"
 #include "tests/support/memory_objects.h"
 
-namespace varve {
+namespace varve::test {
 
 /// A whole Store in memory, for tests of the layers above: the same contract, no disk, no threads.
 /// Faults and crashes are asked for by the test. Safe to share between threads.
@@ -324,4 +324,4 @@ class MemoryStore : public Store, private JournalAppender {
   bool appended_ GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace varve
+}  // namespace varve::test
