@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "snapshot/key.h"
+#include "snapshot/record.h"
+
+namespace varve {
+
+/// The changes to one file's data in one generation, over an older state of the file. Not
+/// thread-safe: the owner's gate guards it until the generation is frozen; then it is immutable.
+///
+/// A byte is, newest first: in a written range of its block; zero if its block lies in a hole;
+/// zero if at or past `base_limit`; in a region shared by copy_range; else the older state's.
+class FileData {
+ public:
+  static constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+  /// One 16 KiB block with bytes written in this generation.
+  struct Block {
+    struct Range {
+      std::uint32_t begin = 0;  ///< inside the block
+      std::uint32_t end = 0;
+    };
+    std::unique_ptr<std::byte[]> bytes;  ///< kBlockBytes
+    std::vector<Range> written;          ///< ascending, disjoint, not adjacent
+    /// What the rest of the block shows: zeros, or the older state.
+    bool zero_below = false;
+    bool whole() const {
+      return written.size() == 1 && written[0].begin == 0 && written[0].end == kBlockBytes;
+    }
+  };
+
+  void write(std::uint64_t offset, ByteView data);
+  /// The range reads as zeros. Whole blocks become holes; the edges are written zeros.
+  void punch(std::uint64_t offset, std::uint64_t size);
+  /// The file was cut to `size`: nothing older shows at or past it any more, and it reads as zeros
+  /// when the file grows again.
+  void cut(std::uint64_t size);
+  /// The region shows `record` (copy_range); pointers must be kept alive by the caller.
+  void share(std::uint64_t region, const RegionRecord& record);
+
+  const std::map<std::uint64_t, Block>& blocks() const { return blocks_; }  ///< by offset / 16 KiB
+  /// Disjoint ranges of whole blocks [begin, end) that are holes, by first block.
+  const std::map<std::uint64_t, std::uint64_t>& holes() const { return holes_; }
+  std::uint64_t base_limit() const { return base_limit_; }
+  const std::map<std::uint64_t, RegionRecord>& shared() const { return shared_; }
+  bool is_hole(std::uint64_t block) const;
+  /// Memory held, about.
+  std::size_t memory_bytes() const { return memory_bytes_; }
+
+ private:
+  Block& block_for(std::uint64_t index);
+  std::map<std::uint64_t, Block> blocks_;
+  std::map<std::uint64_t, std::uint64_t> holes_;
+  std::map<std::uint64_t, RegionRecord> shared_;
+  std::uint64_t base_limit_ = kNoLimit;
+  std::size_t memory_bytes_ = 0;
+};
+
+}  // namespace varve

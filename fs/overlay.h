@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "fs/file_data.h"
+#include "snapshot/key.h"
+#include "store/journal.h"
+
+namespace varve {
+
+/// The changes of one generation of a head: records by key, and file data by inode. Guarded by the
+/// head's gate until it is frozen; then immutable and free to share.
+class Overlay {
+ public:
+  /// The record's bytes, or none for "removed".
+  using Value = std::optional<Bytes>;
+
+  void set(const Key& key, Value value);
+  /// Null if this generation says nothing about `key`.
+  const Value* find(const Key& key) const;
+  const std::map<Key, Value>& records() const { return records_; }
+
+  FileData& data(Ino ino) { return data_[ino]; }
+  const FileData* find_data(Ino ino) const;
+  const std::map<Ino, FileData>& files() const { return data_; }
+  /// The inode is freed: its data is forgotten, and nothing older shows.
+  void drop_data(Ino ino);
+
+  bool empty() const { return records_.empty() && data_.empty(); }
+  std::size_t memory_bytes() const;
+
+  /// Where the first operation of this generation is in the journal; none while empty.
+  std::optional<Lsn> first_lsn;
+
+ private:
+  std::map<Key, Value> records_;
+  std::map<Ino, FileData> data_;
+  std::size_t record_bytes_ = 0;
+};
+
+}  // namespace varve

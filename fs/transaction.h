@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "fs/head.h"
+#include "snapshot/record.h"
+
+namespace varve {
+
+/// One operation's reads and changes on a head. Reads see the changes already made in it. Nothing
+/// reaches the head before commit(), so a body that throws (WouldBlock, PosixError) leaves no
+/// trace. Lives under the head's gate, in one thread.
+class Transaction {
+ public:
+  /// The caller is inside Head::run of `head`.
+  explicit Transaction(Head& head);
+
+  // Records
+  std::optional<Bytes> find(const Key& key);
+  void set(const Key& key, Bytes value);
+  void erase(const Key& key);
+  void scan(const Key& first, const Key& last,
+            const std::function<bool(const Key&, ByteView)>& visit);
+
+  /// The inode, or none.
+  std::optional<InodeRecord> find_inode(Ino ino);
+  /// The inode; PosixError(ESTALE) if absent.
+  InodeRecord inode(Ino ino);
+  void set_inode(Ino ino, const InodeRecord& record);
+  /// The head's counters; changes to the reference are written by commit().
+  HeadInfoRecord& head_info();
+  /// A number never used before in this head or its ancestors.
+  Ino new_ino();
+
+  // File data; the caller changes size, allocated and times in the inode record itself.
+  /// `data` must stay valid until commit().
+  void write(Ino ino, std::uint64_t offset, ByteView data);
+  void punch(Ino ino, std::uint64_t offset, std::uint64_t size);
+  void cut(Ino ino, std::uint64_t size);
+  void share(Ino ino, std::uint64_t region, const RegionRecord& record);
+  /// Removes inode, xattr and region records and data; counters too. `inode` is its last state.
+  void free_inode(Ino ino, const InodeRecord& inode);
+
+  /// Appends one kOperation record to the journal, then applies the changes to the active overlay.
+  /// A transaction without changes appends nothing. EROFS on a read-only head.
+  void commit();
+
+  Head& head() { return head_; }
+
+ private:
+  struct DataChange {
+    enum class What : std::uint8_t { kWrite, kPunch, kCut, kShare, kDrop };
+    What what{};
+    Ino ino{};
+    std::uint64_t offset = 0;  ///< or region
+    std::uint64_t size = 0;
+    ByteView data;
+    RegionRecord region;
+  };
+  friend class OperationCodec;
+
+  Head& head_;
+  std::map<Key, std::optional<Bytes>> records_;
+  std::vector<DataChange> data_;
+  std::optional<HeadInfoRecord> head_info_;
+  HeadInfoRecord head_info_before_;
+};
+
+/// The payload of a kOperation record: volume id, then the changes (docs/format.md, "Operations").
+/// Replaying is idempotent: records are absolute values.
+class OperationCodec {
+ public:
+  /// The volume that an operation belongs to. CorruptionError on malformed bytes.
+  static VolumeId volume_of(ByteView payload);
+  /// Applies an encoded operation to `overlay`, as commit() did.
+  static void replay(ByteView payload, Overlay& overlay);
+
+ private:
+  friend class Transaction;
+  static Bytes encode_header(const Transaction& transaction);
+  static void apply(const Transaction& transaction, Overlay& overlay);
+};
+
+}  // namespace varve
