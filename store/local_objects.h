@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/commit_delta.h"
+#include "store/location.h"
+#include "store/objects.h"
+#include "store/objects_batch.h"
+#include "store/read_pins.h"
+#include "store/store.h"
+
+namespace varve {
+
+/// The objects of one store directory: segment files, the index in front of them, the cache of
+/// contents, and the reclaim of space. Knows nothing of the journal: its owner makes commits
+/// durable and re-applies them after a crash.
+///
+/// Order of use: construct; in recovery apply() each commit after applied_csn() in order, or
+/// rebuild_index() if there is a gap; finish_recovery(); then everything. Safe to share between
+/// threads, except that apply, set_references and close are serialized by the caller.
+class LocalObjects final : public Objects {
+ public:
+  struct Paths {
+    std::string segments;  ///< a directory that exists
+    std::string index;     ///< the SQLite file; created if absent
+  };
+
+  /// What a new store needs: the directory for segments and an empty index that belongs to `id`.
+  static void create(Disk& disk, const Paths& paths, const StoreId& id);
+
+  /// Opens the index, or sets it aside and rebuilds it from the segments when it is missing,
+  /// damaged, of another store or of a newer format; see needs_references(). Throws StoreError,
+  /// CorruptionError.
+  LocalObjects(Disk& disk, Paths paths, const StoreId& id, const StoreOptions& options);
+  /// Stops the threads and leaves on disk what a crash would leave.
+  ~LocalObjects() override;
+
+  // --- recovery ---
+
+  /// The last commit that the index on disk holds; commits up to it need not be applied again.
+  Csn applied_csn() const;
+  /// Sets the index aside and makes one of all objects in the segments with zero references, for
+  /// an owner that finds commits missing between applied_csn() and its journal, or that apply()
+  /// refuses with CorruptionError. needs_references() is true afterwards.
+  void rebuild_index(const std::string& reason);
+  /// True after a rebuild until set_references; survives a restart. apply() must not be called
+  /// meanwhile and reclaim() does nothing.
+  bool needs_references() const;
+  /// Sets the number of birth events of each object as of commit `csn`, which becomes the applied
+  /// one; durable on return. Objects not named are dead. Throws CorruptionError that names the
+  /// first digest that is not there, after all others were set.
+  void set_references(
+      Csn csn, const std::function<void(const std::function<void(const Digest&)>&)>& count);
+  /// To be called once after recovery with the last commit: seals the segments that a crash left
+  /// open, and starts the clock of the pins.
+  void finish_recovery(Csn csn);
+
+  // --- commits ---
+
+  /// A batch; it must end before this object does.
+  std::unique_ptr<LocalBatch> begin();
+  /// Publishes a commit whose record is durable: lookups see it on return, the index on disk later.
+  /// A commit up to applied_csn() is skipped. Waits while the changes not yet on disk are too many.
+  /// Throws StoreError when the index cannot be written, and CorruptionError, with nothing
+  /// published, when a release has no birth.
+  void apply(const CommitDelta& delta);
+  /// The journal may forget commits up to this one: they are in the index, and durable there.
+  Csn checkpointed_csn() const;
+  /// Makes all applied commits durable in the index; blocks. checkpointed_csn() is the last applied
+  /// commit on return. Throws StoreError.
+  void checkpoint();
+
+  // --- reading ---
+
+  SharedBytes read(const Digest& digest, Wait wait) override;
+  /// Where and how large an object is; empty if it is not there. A dead object that was not
+  /// reclaimed yet is there.
+  std::optional<Placement> find(const Digest& digest);
+  ReadPins& pins();
+
+  // --- space ---
+
+  struct ReclaimLimits {
+    std::uint64_t purged_objects = 200'000;            ///< at most so many in one call
+    std::uint64_t copied_bytes = 64ull << 20;          ///< by compaction, in one call
+    std::uint32_t compact_below_live_percent = 70;
+  };
+  /// Frees objects that died before every pin, unlinks segments that hold nothing else, and
+  /// compacts sparse ones. Returns the bytes given back to the host. Throws StoreError; nothing
+  /// is lost by a failure. One call at a time does the work, others wait.
+  std::uint64_t reclaim(const ReclaimLimits& limits);
+  std::uint64_t reclaim() { return reclaim(ReclaimLimits()); }
+
+  struct Figures {
+    std::uint64_t live_bytes = 0;     ///< of records that the index knows, dead unpurged included
+    std::uint64_t segment_bytes = 0;  ///< of segment files
+    std::uint64_t objects = 0;        ///< that the index knows
+    std::uint64_t object_reads = 0;   ///< from segments, since open
+    std::uint64_t device_flushes = 0; ///< of segments, since open
+    std::uint64_t cache_bytes = 0;
+    std::uint64_t cache_hits = 0;
+    std::uint64_t cache_misses = 0;
+    std::uint64_t damaged_objects = 0;
+  };
+  Figures figures() const;
+
+  // --- checking ---
+
+  /// Objects found damaged and not healed since.
+  std::vector<Digest> damaged() const;
+  /// Calls `visit` with each object with references, in order of digests, as of the last applied
+  /// commit; applies everything to the index first.
+  void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit);
+
+  /// Seals the open segments, applies and checkpoints everything, and stops the threads. Only the
+  /// destructor may follow. Throws StoreError.
+  void close();
+
+ private:
+  friend class LocalBatch;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace varve
