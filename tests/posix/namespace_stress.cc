@@ -478,6 +478,13 @@ Options parse(int count, char** arguments) {
   return options;
 }
 
+/// Directories to begin with, so that deep paths exist from the first operation on.
+void grow_tree(const std::string& path, size_t depth) {
+  check(mkdir(path.c_str(), 0755), {}, "mkdir", path);
+  if (depth + 1 == kMaxDepth) return;
+  for (int i = 0; i < 3; ++i) grow_tree(path + "/d" + std::to_string(i), depth + 1);
+}
+
 void stress(const Options& options, Counters& counters) {
   StableListing listing(options.directory);
   std::atomic<bool> stop{false};
@@ -500,8 +507,7 @@ int main(int count, char** arguments) {
   std::printf("namespace_stress: seed %lu, %u threads, %lu operations each\n", options.seed,
               options.threads, options.ops);
   check(mkdir(options.directory.c_str(), 0755), {}, "mkdir", options.directory);
-  check(mkdir((options.directory + "/tree").c_str(), 0755), {}, "mkdir",
-        options.directory + "/tree");
+  grow_tree(options.directory + "/tree", 0);
   Counters counters;
   stress(options, counters);
   const Walk first(options.directory);
