@@ -23,14 +23,21 @@ class Overlay {
   const Value* find(const Key& key) const;
   const std::map<Key, Value>& records() const { return records_; }
 
-  FileData& data(Ino ino) { return data_[ino]; }
+  /// Runs `body(FileData&)` on the file's data, which is made when absent, and counts its memory.
+  template <class Body>
+  void change_data(Ino ino, Body&& body) {
+    FileData& data = data_[ino];
+    const std::size_t before = data.memory_bytes();
+    body(data);
+    data_bytes_ += data.memory_bytes() - before;
+  }
   const FileData* find_data(Ino ino) const;
   const std::map<Ino, FileData>& files() const { return data_; }
   /// The inode is freed: its data is forgotten, and nothing older shows.
   void drop_data(Ino ino);
 
   bool empty() const { return records_.empty() && data_.empty(); }
-  std::size_t memory_bytes() const;
+  std::size_t memory_bytes() const { return record_bytes_ + data_bytes_; }
 
   /// Where the first operation of this generation is in the journal; none while empty.
   std::optional<Lsn> first_lsn;
@@ -39,6 +46,7 @@ class Overlay {
   std::map<Key, Value> records_;
   std::map<Ino, FileData> data_;
   std::size_t record_bytes_ = 0;
+  std::size_t data_bytes_ = 0;
 };
 
 }  // namespace varve

@@ -12,7 +12,7 @@ namespace varve {
 
 /// One operation's reads and changes on a head. Reads see the changes already made in it. Nothing
 /// reaches the head before commit(), so a body that throws (WouldBlock, PosixError) leaves no
-/// trace. Lives under the head's gate, in one thread.
+/// trace. Nothing may be done with it after commit(). Lives under the head's gate, in one thread.
 class Transaction {
  public:
   /// The caller is inside Head::run of `head`.
@@ -41,7 +41,13 @@ class Transaction {
   void punch(Ino ino, std::uint64_t offset, std::uint64_t size);
   void cut(Ino ino, std::uint64_t size);
   void share(Ino ino, std::uint64_t region, const RegionRecord& record);
-  /// Removes inode, xattr and region records and data; counters too. `inode` is its last state.
+  /// Keys of the file's region records, at most `limit`: those that exist, and those that the
+  /// commit of a frozen generation is about to make.
+  std::vector<Key> region_keys(Ino ino, std::size_t limit);
+  /// Forgets what this generation wrote to the file.
+  void drop_data(Ino ino);
+  /// Removes inode, xattr, linkref and region records and data; counters too. `inode` is its last
+  /// state. Takes time in proportion to the regions: see AttachedVolume::kFreeRegions.
   void free_inode(Ino ino, const InodeRecord& inode);
 
   /// Appends one kOperation record to the journal, then applies the changes to the active overlay.
@@ -75,13 +81,23 @@ class OperationCodec {
  public:
   /// The volume that an operation belongs to. CorruptionError on malformed bytes.
   static VolumeId volume_of(ByteView payload);
-  /// Applies an encoded operation to `overlay`, as commit() did.
+  /// Applies an encoded operation to `overlay`, as commit() did. CorruptionError on malformed
+  /// bytes, with nothing applied. The caller sets overlay.first_lsn.
   static void replay(ByteView payload, Overlay& overlay);
 
  private:
   friend class Transaction;
+  using DataChange = Transaction::DataChange;
+  using Records = std::map<Key, std::optional<Bytes>>;
+
+  /// Everything but the bytes of writes, which follow it in the order of the writes.
   static Bytes encode_header(const Transaction& transaction);
-  static void apply(const Transaction& transaction, Overlay& overlay);
+  static Lsn append(const Transaction& transaction, JournalAppender& journal);
+  /// Never fails: what the journal accepted must be applied, so running out of memory ends the
+  /// process and the journal is replayed.
+  static void apply(Transaction& transaction, Overlay& overlay) noexcept;
+  static void apply(Records&& records, const std::vector<DataChange>& data, Overlay& overlay);
+  static DataChange decode_change(ByteReader& in);
 };
 
 }  // namespace varve

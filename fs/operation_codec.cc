@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limits>
+#include <utility>
+
+#include "fs/transaction.h"
+#include "fs/volume.h"
+#include "store/base/error.h"
+
+// volume u64 | request u64 (0) | record count varint | change count varint
+// each record: key[17] | present u8 | value sized, if present
+// each change: what u8 | ino varint | offset varint | size varint | region record sized, if shared
+// then the bytes of each write, in order
+
+namespace varve {
+namespace {
+
+constexpr const char* kSubject = "journalled operation";
+/// The kernel's id of the request, for answering a repeated one. Not recorded by this version.
+constexpr std::uint64_t kNoRequest = 0;
+/// Writes up to this many go to the journal without being copied together first.
+constexpr std::size_t kMaxParts = 2;
+
+}  // namespace
+
+Bytes OperationCodec::encode_header(const Transaction& transaction) {
+  Bytes bytes;
+  std::size_t estimate = 64 + transaction.data_.size() * 32;
+  for (const auto& [key, value] : transaction.records_) {
+    estimate += Key::kEncodedBytes + 4 + (value ? value->size() : 0);
+  }
+  bytes.reserve(estimate);
+  ByteWriter out(bytes);
+  out.u64(static_cast<std::uint64_t>(transaction.head_.volume()));
+  out.u64(kNoRequest);
+  out.varint(transaction.records_.size());
+  out.varint(transaction.data_.size());
+  for (const auto& [key, value] : transaction.records_) {
+    out.raw(key.encode());
+    out.u8(value ? 1 : 0);
+    if (value) out.sized(ByteView(*value));
+  }
+  for (const DataChange& change : transaction.data_) {
+    out.u8(static_cast<std::uint8_t>(change.what));
+    out.varint(to_integer(change.ino));
+    out.varint(change.offset);
+    out.varint(change.size);
+    if (change.what == DataChange::What::kShare) out.sized(ByteView(change.region.encode()));
+  }
+  return bytes;
+}
+
+Lsn OperationCodec::append(const Transaction& transaction, JournalAppender& journal) {
+  Bytes header = encode_header(transaction);
+  std::vector<ByteView> parts;
+  for (const DataChange& change : transaction.data_) {
+    if (!change.data.empty()) parts.push_back(change.data);
+  }
+  if (parts.size() > kMaxParts) {
+    for (const ByteView part : parts) header.insert(header.end(), part.begin(), part.end());
+    parts.clear();
+  }
+  parts.resize(kMaxParts);
+  return journal.append(JournalType::kOperation, {ByteView(header), parts[0], parts[1]});
+}
+
+void OperationCodec::apply(Transaction& transaction, Overlay& overlay) noexcept {
+  apply(std::move(transaction.records_), transaction.data_, overlay);
+}
+
+void OperationCodec::apply(Records&& records, const std::vector<DataChange>& data,
+                           Overlay& overlay) {
+  using What = DataChange::What;
+  for (auto& [key, value] : records) overlay.set(key, std::move(value));
+  for (const DataChange& change : data) {
+    if (change.what == What::kDrop) {
+      overlay.drop_data(change.ino);
+      continue;
+    }
+    overlay.change_data(change.ino, [&](FileData& file) {
+      if (change.what == What::kWrite) file.write(change.offset, change.data);
+      if (change.what == What::kPunch) file.punch(change.offset, change.size);
+      if (change.what == What::kCut) file.cut(change.size);
+      if (change.what == What::kShare) file.share(change.offset, change.region);
+    });
+  }
+}
+
+VolumeId OperationCodec::volume_of(ByteView payload) {
+  return VolumeId{ByteReader(payload, kSubject).u64()};
+}
+
+Transaction::DataChange OperationCodec::decode_change(ByteReader& in) {
+  using What = DataChange::What;
+  DataChange change;
+  const std::uint8_t what = in.u8();
+  if (what > static_cast<std::uint8_t>(What::kDrop)) in.fail("unknown change");
+  change.what = What{what};
+  change.ino = Ino{in.varint()};
+  if (change.ino == kHeadIno) in.fail("data of inode 0");
+  change.offset = in.varint();
+  change.size = in.varint();
+  if (change.what == What::kShare) {
+    change.region = RegionRecord::decode(in.sized());
+    if (change.offset > kMaxFileBytes / kRegionBytes) in.fail("region");
+  } else if (change.offset > kMaxFileBytes || change.size > kMaxFileBytes - change.offset) {
+    in.fail("range past the largest file");
+  }
+  return change;
+}
+
+void OperationCodec::replay(ByteView payload, Overlay& overlay) {
+  ByteReader in(payload, kSubject);
+  in.u64();  // volume
+  in.u64();  // request
+  const std::uint64_t record_count = in.varint();
+  const std::uint64_t change_count = in.varint();
+  Records records;
+  for (std::uint64_t i = 0; i < record_count; ++i) {
+    const Key key = Key::decode(in.raw(Key::kEncodedBytes));
+    const std::uint8_t present = in.u8();
+    if (present > 1) in.fail("presence of a record");
+    std::optional<Bytes> value;
+    if (present == 1) {
+      const ByteView bytes = in.sized();
+      value.emplace(bytes.begin(), bytes.end());
+    }
+    if (!records.emplace(key, std::move(value)).second) in.fail("two records with one key");
+  }
+  std::vector<DataChange> data;
+  for (std::uint64_t i = 0; i < change_count; ++i) data.push_back(decode_change(in));
+  for (DataChange& change : data) {
+    if (change.what == DataChange::What::kWrite) change.data = in.raw(change.size);
+  }
+  in.expect_done();
+  apply(std::move(records), data, overlay);
+}
+
+}  // namespace varve
