@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/codec.h"
+
+#include <zstd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "store/base/error.h"
+#include "store/objects.h"
+
+namespace varve {
+
+namespace {
+
+constexpr std::size_t kSampleSlices = 4;
+constexpr std::size_t kSliceBytes = 1024;
+/// Shorter contents cost less to compress than a wrong guess about them.
+constexpr std::size_t kSampleFromBytes = 8 * kSampleSlices * kSliceBytes / 2;
+
+ZSTD_CCtx* compressor() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(
+      ZSTD_createCCtx(), &ZSTD_freeCCtx);
+  if (!context) throw StoreError(ENOMEM, "zstd: no compression context");
+  return context.get();
+}
+
+ZSTD_DCtx* decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(
+      ZSTD_createDCtx(), &ZSTD_freeDCtx);
+  if (!context) throw StoreError(ENOMEM, "zstd: no decompression context");
+  return context.get();
+}
+
+bool try_zstd(ByteView content, int level, Bytes& out) {
+  const std::size_t start = out.size();
+  const std::size_t limit = content.size() - content.size() / 32 - 1;
+  out.resize(start + limit);
+  const std::size_t size = ZSTD_compressCCtx(compressor(), out.data() + start, limit,
+                                             content.data(), content.size(), level);
+  // An error here is "does not fit into the limit": not worth it.
+  const bool fits = ZSTD_isError(size) == 0;
+  out.resize(fits ? start + size : start);
+  return fits;
+}
+
+}  // namespace
+
+bool looks_incompressible(ByteView content) {
+  if (content.size() < kSampleFromBytes) return false;
+  std::array<std::uint32_t, 256> histogram{};
+  const std::size_t step = (content.size() - kSliceBytes) / (kSampleSlices - 1);
+  for (std::size_t slice = 0; slice < kSampleSlices; ++slice) {
+    for (const std::byte byte : content.subspan(slice * step, kSliceBytes)) {
+      ++histogram[static_cast<std::size_t>(byte)];
+    }
+  }
+  // n random bytes give n²/256 + n pairs of equal ones; anything compressible gives many more.
+  std::uint64_t pairs = 0;
+  for (const std::uint64_t count : histogram) pairs += count * count;
+  constexpr std::uint64_t kSamples = kSampleSlices * kSliceBytes;
+  constexpr std::uint64_t kRandomPairs = kSamples * kSamples / 256 + kSamples;
+  return pairs < kRandomPairs + kRandomPairs / 10;
+}
+
+Codec encode_payload(ByteView content, int level, Bytes& out) {
+  constexpr std::size_t kWorthTrying = 64;
+  if (level != 0 && content.size() >= kWorthTrying && !looks_incompressible(content) &&
+      try_zstd(content, level, out)) {
+    return Codec::kZstd;
+  }
+  out.insert(out.end(), content.begin(), content.end());
+  return Codec::kRaw;
+}
+
+Bytes decode_payload(Codec codec, ByteView payload, std::size_t data_bytes) {
+  if (data_bytes == 0 || data_bytes > kMaxObjectBytes) {
+    throw CorruptionError("payload: impossible content size " + std::to_string(data_bytes));
+  }
+  if (codec == Codec::kRaw) {
+    if (payload.size() != data_bytes) throw CorruptionError("payload: sizes disagree");
+    return Bytes(payload.begin(), payload.end());
+  }
+  if (codec != Codec::kZstd) {
+    throw CorruptionError("payload: unknown codec " + std::to_string(static_cast<int>(codec)));
+  }
+  Bytes content(data_bytes);
+  const std::size_t size = ZSTD_decompressDCtx(decompressor(), content.data(), content.size(),
+                                               payload.data(), payload.size());
+  if (ZSTD_isError(size) != 0) {
+    throw CorruptionError(std::string("payload: zstd: ") + ZSTD_getErrorName(size));
+  }
+  if (size != data_bytes) throw CorruptionError("payload: sizes disagree");
+  return content;
+}
+
+}  // namespace varve
