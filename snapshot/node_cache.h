@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "snapshot/node.h"
+#include "store/base/lru_cache.h"
 #include "store/objects.h"
 
 namespace varve {
@@ -20,13 +21,14 @@ class NodeCache {
   std::shared_ptr<const Node> read(const Digest& digest, Wait wait);
   /// As read, of a node that may so far exist only in `batch`.
   std::shared_ptr<const Node> read(ObjectsBatch& batch, const Digest& digest);
+  /// Remembers a node that was just put into a batch. `digest` must be that of its bytes.
+  void insert(const Digest& digest, const std::shared_ptr<const Node>& node);
   Objects& objects() const { return objects_; }
   std::uint64_t resident_bytes() const;
 
  private:
-  struct Shard;
   Objects& objects_;
-  std::unique_ptr<Shard[]> shards_;
+  LruCache<Digest, Node> nodes_;
 };
 
 }  // namespace varve
