@@ -15,8 +15,8 @@ namespace varve {
 /// The changes to one file's data in one generation, over an older state of the file. Not
 /// thread-safe: the owner's gate guards it until the generation is frozen; then it is immutable.
 ///
-/// A byte is, newest first: in a written range of its block; zero if its block lies in a hole;
-/// zero if at or past `base_limit`; in a region shared by copy_range; else the older state's.
+/// A byte is, newest first: in a written range of its block; zero if its block lies in a hole; in a
+/// region shared by copy_range; zero if at or past `base_limit`; else the older state's.
 class FileData {
  public:
   static constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
@@ -53,14 +53,26 @@ class FileData {
   bool is_hole(std::uint64_t block) const;
   /// Memory held, about.
   std::size_t memory_bytes() const { return memory_bytes_; }
+  /// Grows with every change: equal numbers of one object mean that nothing changed between.
+  std::uint64_t changes() const { return changes_; }
+  /// The same blocks without their bytes (null), holes, limit and shared regions: enough to tell
+  /// what is present, at a small part of the cost.
+  FileData shape() const;
 
  private:
   Block& block_for(std::uint64_t index);
+  bool zero_below(std::uint64_t index) const;
+  void zero_edge(std::uint64_t begin, std::uint64_t end);
+  void add_hole(std::uint64_t first, std::uint64_t last);
+  void remove_hole(std::uint64_t first, std::uint64_t last);
+  void erase_blocks(std::uint64_t first, std::uint64_t last);
+  void trim_block(std::uint64_t index, std::uint32_t end);
   std::map<std::uint64_t, Block> blocks_;
   std::map<std::uint64_t, std::uint64_t> holes_;
   std::map<std::uint64_t, RegionRecord> shared_;
   std::uint64_t base_limit_ = kNoLimit;
   std::size_t memory_bytes_ = 0;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace varve
