@@ -104,7 +104,7 @@ std::optional<JournalRecordHeader> JournalRecordHeader::parse(ByteView bytes) {
   const bool known = type >= static_cast<std::uint8_t>(JournalType::kMark) &&
                      type <= static_cast<std::uint8_t>(JournalType::kSnapshot);
   const bool zeros = load<std::uint16_t>(bytes, 42) == 0 && load<std::uint32_t>(bytes, 44) == 0;
-  if (!known || !zeros || (out.flags & ~kMore) != 0 || out.durable_lsn > out.lsn) {
+  if (!known || !zeros || (out.flags & ~(kMore | kContinued)) != 0 || out.durable_lsn > out.lsn) {
     return std::nullopt;
   }
   out.type = static_cast<JournalType>(type);

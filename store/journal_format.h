@@ -65,6 +65,8 @@ struct JournalFileHeader {
 struct JournalRecordHeader {
   /// The payload goes on in the next record of the same type.
   static constexpr std::uint8_t kMore = 1;
+  /// The payload goes on from the record of the same type before it.
+  static constexpr std::uint8_t kContinued = 2;
 
   std::uint32_t payload_bytes = 0;
   Lsn lsn = 0;

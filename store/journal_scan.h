@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "store/journal_format.h"
+#include "store/journal_ring.h"
+
+namespace varve {
+
+/// What a scan must know; the superblock says it.
+struct JournalScanRequest {
+  Lsn start_lsn = 0;
+  /// The journal must be readable to here, or it is damaged.
+  Lsn durable_lsn = 0;
+  /// Records of earlier writers are stale.
+  std::uint32_t epoch_min = 0;
+  /// The superblock says that nothing was appended since: no record at start_lsn is no damage.
+  bool may_be_empty = false;
+  /// Keep the readable prefix of a damaged journal instead of throwing.
+  bool drop_damaged = false;
+};
+
+/// What a scan found; where a writer goes on.
+struct JournalScanResult {
+  /// Just after the last good record; start_lsn (or, after dropping everything, a position that
+  /// was never used) if there is none.
+  Lsn end_lsn = 0;
+  std::uint32_t epoch = 0;  ///< of the last good record, or epoch_min
+  std::vector<Lsn> marks;   ///< where kMark records begin, in order
+  bool dropped = false;     ///< drop_damaged had something to drop
+};
+
+/// One good record, with what only the store needs of it. The payload is valid during the visit.
+struct ScannedRecord {
+  JournalRecord record;
+  bool more = false;       ///< the payload goes on in the next record of this type
+  bool continued = false;  ///< the payload goes on from the record of this type before it
+};
+
+/// Reads the records of a journal in order and decides what its end is: the end of what was
+/// written, a tail that a crash tore, or damage to something that was durable. The rules are in
+/// docs/format.md, section Journal. Throws CorruptionError for damage, StoreError for a disk that
+/// does not read.
+JournalScanResult scan_journal(const JournalRing& ring, const JournalScanRequest& request,
+                               const std::function<void(const ScannedRecord&)>& visit);
+
+}  // namespace varve
