@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "store/base/disk.h"
+#include "store/segment_format.h"
+
+namespace varve {
+
+/// The records that the footer of a segment file names; empty if it has no valid footer. Reads the
+/// footer only. Throws CorruptionError if the file's header is not that of `identity`, UserError
+/// (ENOTSUP) if it is of a newer format.
+std::optional<std::vector<FooterEntry>> read_footer(const File& file,
+                                                    const SegmentIdentity& identity);
+
+/// The records found by reading the whole file: those whose header and payload checksums are right.
+/// What lies between them (gaps of failed writes, a torn tail, damage) is skipped. Throws as
+/// read_footer.
+std::vector<FooterEntry> scan_records(const File& file, const SegmentIdentity& identity);
+
+}  // namespace varve

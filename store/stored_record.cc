@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/stored_record.h"
+
+#include "store/base/error.h"
+#include "store/checksum.h"
+
+namespace varve {
+
+StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind, int level) {
+  VARVE_CHECK(!content.empty() && content.size() <= kMaxObjectBytes);
+  StoredRecord record;
+  record.bytes.reserve(record_bytes(content.size()));
+  record.bytes.resize(kRecordHeaderBytes);
+  record.header.codec = encode_payload(content, level, record.bytes);
+  const ByteView payload = ByteView(record.bytes).subspan(kRecordHeaderBytes);
+  record.header.digest = digest;
+  record.header.kind = kind;
+  record.header.payload_bytes = static_cast<std::uint32_t>(payload.size());
+  record.header.data_bytes = static_cast<std::uint32_t>(content.size());
+  record.header.payload_checksum = checksum_of(payload);
+  record.bytes.resize(record_bytes(payload.size()));
+  return record;
+}
+
+Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
+                  ByteView bytes) {
+  const auto fail = [&](const char* what) {
+    return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) + " of " +
+                           segment_file_name(identity.segment) + ": " + what);
+  };
+  const std::optional<RecordHeader> header = decode_record_header(identity, offset, bytes);
+  if (!header) throw fail("damaged header");
+  if (header->digest != digest) throw fail("another object's record");
+  if (record_bytes(header->payload_bytes) > bytes.size()) throw fail("truncated");
+  const ByteView payload = bytes.subspan(kRecordHeaderBytes, header->payload_bytes);
+  if (checksum_of(payload) != header->payload_checksum) throw fail("damaged payload");
+  Bytes content;
+  try {
+    content = decode_payload(header->codec, payload, header->data_bytes);
+  } catch (const CorruptionError& error) {
+    throw fail(error.what());
+  }
+  if (digest_of(content) != digest) throw fail("the content has another digest");
+  return content;
+}
+
+}  // namespace varve
