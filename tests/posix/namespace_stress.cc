@@ -4,6 +4,10 @@
 // consistent.
 //
 //   varve_namespace_stress [--threads N] [--ops N] [--seed S] [--keep] DIRECTORY
+//   varve_namespace_stress --walk DIRECTORY
+//
+// --walk only checks the tree that --keep left and prints a digest of its names and inode numbers,
+// which a remount, a crash of the daemon or a snapshot must not change.
 //
 // While it runs: no errno that the race does not explain, every file reads as one writer left it,
 // and a listing of a directory that changes has each entry that does not change exactly once.
@@ -47,6 +51,7 @@ struct Options {
   uint64_t ops = 5'000;
   uint64_t seed = 1;
   bool keep = false;
+  bool walk = false;
   std::string directory;
 };
 
@@ -435,6 +440,17 @@ class Walk {
   std::set<uint64_t> directories_;
 };
 
+/// FNV-1a over each path below the first `prefix` bytes and its inode number.
+void print_digest(const Walk& walk, size_t prefix) {
+  uint64_t digest = 14695981039346656037ULL;
+  const auto add = [&digest](uint8_t byte) { digest = (digest ^ byte) * 1099511628211ULL; };
+  for (const auto& [path, ino] : walk.entries()) {
+    for (const char character : path.substr(prefix)) add(static_cast<uint8_t>(character));
+    for (int shift = 0; shift < 64; shift += 8) add(static_cast<uint8_t>(ino >> shift));
+  }
+  std::printf("%zu entries, digest %016lx\n", walk.entries().size(), digest);
+}
+
 void remove_tree(const std::string& path) {
   for (const Entry& entry : list(path)) {
     if (is_dot(entry.name)) continue;
@@ -447,9 +463,9 @@ void remove_tree(const std::string& path) {
 }
 
 [[noreturn]] void usage() {
-  std::fprintf(
-      stderr,
-      "usage: varve_namespace_stress [--threads N] [--ops N] [--seed S] [--keep] DIRECTORY\n");
+  std::fprintf(stderr,
+               "usage: varve_namespace_stress [--threads N] [--ops N] [--seed S] [--keep | --walk] "
+               "DIRECTORY\n");
   std::exit(2);
 }
 
@@ -459,6 +475,8 @@ Options parse(int count, char** arguments) {
     const std::string_view name = arguments[i];
     if (name == "--keep") {
       options.keep = true;
+    } else if (name == "--walk") {
+      options.walk = true;
     } else if (name.substr(0, 2) != "--") {
       options.directory = name;
     } else if (++i == count) {
@@ -504,6 +522,10 @@ void stress(const Options& options, Counters& counters) {
 
 int main(int count, char** arguments) {
   const Options options = parse(count, arguments);
+  if (options.walk) {
+    print_digest(Walk(options.directory), options.directory.size());
+    return 0;
+  }
   std::printf("namespace_stress: seed %lu, %u threads, %lu operations each\n", options.seed,
               options.threads, options.ops);
   check(mkdir(options.directory.c_str(), 0755), {}, "mkdir", options.directory);
