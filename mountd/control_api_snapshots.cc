@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cerrno>
+
+#include "mountd/control_api_call.h"
+#include "store/base/error.h"
+
+namespace varve {
+namespace {
+
+Json describe_snapshot(const SnapshotRow& row, const std::string& volume) {
+  Json labels(row.labels);
+  if (labels.is_null()) labels = Json::object();
+  return {{"Name", row.name},
+          {"Volume", volume},
+          {"Size", row.quota_bytes},
+          {"Used", row.logical_bytes},
+          {"Created", time_text(row.created_ns)},
+          {"Labels", std::move(labels)}};
+}
+
+const char* change_word(PathChange::What what) {
+  switch (what) {
+    case PathChange::What::kAdded: return "added";
+    case PathChange::What::kRemoved: return "removed";
+    case PathChange::What::kModified: return "modified";
+    case PathChange::What::kRenamed: return "renamed";
+  }
+  return "modified";
+}
+
+const char* type_word(std::uint32_t type) {
+  switch (type & 0170000) {
+    case 0040000: return "directory";
+    case 0100000: return "file";
+    case 0120000: return "symlink";
+    case 0010000: return "fifo";
+    case 0140000: return "socket";
+    case 0060000: return "block_device";
+    case 0020000: return "character_device";
+  }
+  return "unknown";
+}
+
+std::string hex(const std::string& bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : bytes) {
+    text += kDigits[static_cast<unsigned char>(c) >> 4];
+    text += kDigits[static_cast<unsigned char>(c) & 15];
+  }
+  return text;
+}
+
+/// JSON holds Unicode only; a path that is not UTF-8 comes with its bytes in hex as well.
+void put_path(Json& object, const std::string& field, const std::string& path) {
+  const std::string text = lossy_utf8(path);
+  object[field] = text;
+  if (text != path) object[field + "_hex"] = hex(path);
+}
+
+Json describe_change(const PathChange& change) {
+  Json object{{"change", change_word(change.what)},
+              {"type", type_word(change.type)},
+              {"inode", to_integer(change.ino)},
+              {"content", change.content},
+              {"metadata", change.metadata}};
+  put_path(object, "path", change.path);
+  if (change.what == PathChange::What::kRenamed) put_path(object, "old_path", change.old_path);
+  return object;
+}
+
+}  // namespace
+
+std::map<VolumeId, std::string> ControlApi::volume_names() {
+  std::map<VolumeId, std::string> names;
+  for (const VolumeInfo& info : repository_.volumes()) names[info.row.id] = info.row.name;
+  return names;
+}
+
+/// Before the present state of a volume is read: what programs wrote must have left the kernel.
+void ControlApi::flush_source(const std::string& reference) {
+  if (mounts_ == nullptr || reference.find('@') != std::string::npos) return;
+  mounts_->flush(reference);
+}
+
+Json ControlApi::list_snapshots(const Call& call) {
+  const std::map<VolumeId, std::string> names = volume_names();
+  Json list = Json::array();
+  for (const SnapshotRow& row : repository_.snapshots(call.parameter("volume"))) {
+    const auto name = names.find(row.volume);
+    list.push_back(describe_snapshot(row, name == names.end() ? std::string{} : name->second));
+  }
+  return list;
+}
+
+Json ControlApi::create_snapshot(const Call& call) {
+  const std::string volume = repository_.volume(call.required_text("volume")).row.name;
+  const auto name = call.text("name");
+  if (name && name->empty()) throw UserError(EINVAL, "The snapshot name is empty. Give a name");
+  std::map<std::string, std::string> labels = call.labels("labels");
+  const bool live = mounts_ != nullptr && !mounts_->mount_point_of(volume).empty();
+  labels.emplace("varve.taken", live ? "live" : "offline");
+  const bool complete = !live || mounts_->flush(volume);
+  const SnapshotRow row = repository_.create_snapshot(volume, name.value_or(""), labels);
+  Json reply = describe_snapshot(row, volume);
+  if (!complete)
+    reply["Warning"] = "the mount point of volume " + volume +
+                       " cannot be reached: what programs stored through mmap and did not sync may "
+                       "be missing in the snapshot";
+  return reply;
+}
+
+Json ControlApi::inspect_snapshot(const Call& call) {
+  const SnapshotRow row = repository_.snapshot(call.parts[0]);
+  return describe_snapshot(row, volume_names()[row.volume]);
+}
+
+Json ControlApi::remove_snapshot(const Call& call) {
+  const SnapshotRow row = repository_.snapshot(call.parts[0]);
+  const std::string reference = volume_names()[row.volume] + "@" + row.name;
+  if (mounts_ != nullptr)
+    for (const LiveMount& mount : mounts_->list())
+      if (mount.target() == reference)
+        throw UserError(EBUSY, "snapshot " + reference + " is mounted at " + mount.mount_point +
+                                   "; unmount it first (varve umount " + mount.mount_point + ")");
+  repository_.remove_snapshot(reference);
+  return {{"Name", reference}};
+}
+
+Json ControlApi::rollback(const Call& call) {
+  const std::string volume = repository_.volume(call.parts[0]).row.name;
+  const std::string snapshot = call.required_text("snapshot");
+  if (mounts_ == nullptr)
+    return describe_snapshot(repository_.rollback(volume, snapshot, [] {}), volume);
+
+  mounts_->flush(volume);
+  // Whether the rollback succeeds or not, invalidations that began are finished.
+  struct Finish {
+    LiveMounts& mounts;
+    const std::string& volume;
+    ~Finish() {
+      try {
+        mounts.finish_invalidation(volume);
+      } catch (const Error&) {  // the mount has ended: nothing is cached any more
+      }
+    }
+  };
+  const Finish finish{*mounts_, volume};
+  const SnapshotRow before =
+      repository_.rollback(volume, snapshot, [&] { mounts_->invalidate(volume); });
+  return describe_snapshot(before, volume);
+}
+
+Json ControlApi::diff(const Call& call) {
+  const std::string before = call.parameter("before"), after = call.parameter("after");
+  if (before.empty() || after.empty())
+    throw UserError(EINVAL, "parameters 'before' and 'after' must be given");
+  flush_source(before);
+  flush_source(after);
+  Json changes = Json::array();
+  for (const PathChange& change : repository_.diff(before, after))
+    changes.push_back(describe_change(change));
+  return {{"before", before}, {"after", after}, {"changes", std::move(changes)}};
+}
+
+}  // namespace varve

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/live_mounts.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "mountd/mount_point.h"
+#include "store/base/error.h"
+#include "store/base/log.h"
+
+namespace varve {
+namespace {
+
+/// How long an unmount waits for the last user of the files in other mount namespaces.
+constexpr std::chrono::milliseconds kDetachWait{2000};
+
+std::int64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+LiveMounts::LiveMounts(Repository& repository, std::string store, Mounter mounter)
+    : repository_(repository), store_(std::move(store)), mounter_(std::move(mounter)) {}
+
+LiveMounts::~LiveMounts() {
+  refuse_new(true);
+  unmount_all(FuseMount::Busy::kAbort);
+  MutexLock lock(mutex_);
+  for (Entry& entry : entries_)
+    while (!entry.ended) changed_.wait(mutex_);
+  reap();
+}
+
+LiveMount LiveMounts::mount(const MountRequest& request) {
+  MutexLock one_at_a_time(mounting_);
+  return mount_locked(request);
+}
+
+LiveMount LiveMounts::mount_locked(const MountRequest& request) {
+  {
+    MutexLock lock(mutex_);
+    if (refuse_new_) throw UserError(EBUSY, "the daemon is stopping; run the command again");
+  }
+  check_mount_point(request.mount_point, store_);
+  LiveMount about;
+  std::shared_ptr<Volume> volume = attach(request, about);
+  FuseMount::Options options = request.options.fuse;
+  options.mountpoint = about.mount_point = request.mount_point;
+  options.volume = about.target();
+  options.read_only = options.read_only || volume->read_only();
+  options.allow_other = request.options.allow_other.value_or(::geteuid() == 0);
+  std::shared_ptr<FuseMount> mount = mounter_(std::move(volume), options);
+  about.read_only = options.read_only;
+  about.options = mount_options_text(mount->options(), about.read_only);
+  about.transport = mount->transport();
+  about.mounted_ns = now_ns();
+  log_info("mount", about.target() + " at " + about.mount_point + " (" + about.options + ")");
+
+  MutexLock lock(mutex_);
+  reap();
+  Entry& entry = entries_.emplace_back();
+  entry.about = about;
+  entry.mount = std::move(mount);
+  entry.watcher = std::thread([this, &entry] { watch(entry); });
+  return about;
+}
+
+std::shared_ptr<Volume> LiveMounts::attach(const MountRequest& request, LiveMount& about) {
+  const std::size_t at = request.target.find('@');
+  if (at != std::string::npos) {
+    about.volume = repository_.volume(request.target.substr(0, at)).row.name;
+    about.snapshot = request.target.substr(at + 1);
+    return repository_.attach_snapshot(about.target());
+  }
+  about.volume = repository_.volume(request.target).row.name;
+  if (const std::string where = mount_point_of(about.volume); !where.empty())
+    throw UserError(EBUSY, "volume " + about.volume + " is mounted at " + where +
+                               " already; use that directory, mount a snapshot (" + about.volume +
+                               "@SNAPSHOT), or unmount it first");
+  return repository_.attach(about.volume);
+}
+
+void LiveMounts::watch(Entry& entry) {
+  ::pthread_setname_np(::pthread_self(), "mount-watch");
+  entry.mount->wait();
+  log_info("mount", entry.about.target() + " at " + entry.about.mount_point + " has ended");
+  MutexLock lock(mutex_);
+  entry.ended = true;
+  changed_.notify_all();
+}
+
+void LiveMounts::reap() {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    if (it->ended) {
+      it->watcher.join();
+      it = entries_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+LiveMounts::Entry& LiveMounts::find(const std::string& where) {
+  Entry* found = nullptr;
+  for (Entry& entry : entries_) {
+    if (entry.ended || entry.about.detached) continue;
+    const bool is_path = where.find('/') != std::string::npos;
+    if ((is_path ? entry.about.mount_point : entry.about.target()) != where) continue;
+    // The newest mount at a mount point is the one on top.
+    if (found != nullptr && !is_path)
+      throw UserError(EBUSY, where + " is mounted more than once (" + found->about.mount_point +
+                                 ", " + entry.about.mount_point + "); give the directory");
+    found = &entry;
+  }
+  if (found == nullptr)
+    throw UserError(ENOENT, where + " is not mounted by this store's daemon; 'varve status' lists "
+                                    "the mounts");
+  return *found;
+}
+
+LiveMount LiveMounts::unmount(const std::string& where, FuseMount::Busy busy) {
+  std::shared_ptr<FuseMount> mount;
+  {
+    MutexLock lock(mutex_);
+    reap();
+    mount = find(where).mount;
+  }
+  mount->unmount(busy);
+
+  MutexLock lock(mutex_);
+  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
+    return candidate.mount == mount;
+  });
+  LiveMount about;
+  if (entry == entries_.end()) {  // ended and reaped by another thread meanwhile
+    about.mount_point = where;
+    return about;
+  }
+  entry->about.detached = true;
+  const auto give_up = std::chrono::steady_clock::now() + kDetachWait;
+  while (!entry->ended && std::chrono::steady_clock::now() < give_up)
+    changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+  about = entry->about;
+  about.detached = !entry->ended;
+  mount.reset();
+  reap();
+  return about;
+}
+
+void LiveMounts::unmount_all(FuseMount::Busy busy) {
+  std::vector<std::shared_ptr<FuseMount>> mounts;
+  {
+    MutexLock lock(mutex_);
+    for (auto it = entries_.rbegin(); it != entries_.rend(); ++it)
+      if (!it->ended) mounts.push_back(it->mount);
+  }
+  for (const auto& mount : mounts) {
+    mount->unmount(busy);
+    MutexLock lock(mutex_);
+    for (Entry& entry : entries_)
+      if (entry.mount == mount) entry.about.detached = true;
+  }
+}
+
+void LiveMounts::refuse_new(bool refuse) {
+  MutexLock lock(mutex_);
+  refuse_new_ = refuse;
+}
+
+LiveMount LiveMounts::snapshot_of(const Entry& entry) {
+  LiveMount about = entry.about;
+  about.figures = entry.mount->figures();
+  return about;
+}
+
+std::vector<LiveMount> LiveMounts::list() const {
+  std::vector<LiveMount> mounts;
+  MutexLock lock(mutex_);
+  for (const Entry& entry : entries_)
+    if (!entry.ended) mounts.push_back(snapshot_of(entry));
+  return mounts;
+}
+
+std::string LiveMounts::mount_point_of(const std::string& volume) const {
+  MutexLock lock(mutex_);
+  for (const Entry& entry : entries_)
+    if (!entry.ended && entry.about.volume == volume && entry.about.snapshot.empty())
+      return entry.about.mount_point;
+  return {};
+}
+
+bool LiveMounts::empty() const {
+  MutexLock lock(mutex_);
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const Entry& entry) { return entry.ended; });
+}
+
+bool LiveMounts::wait_until_empty(std::chrono::milliseconds timeout) {
+  const auto give_up = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(mutex_);
+  for (;;) {
+    reap();
+    if (entries_.empty()) return true;
+    if (std::chrono::steady_clock::now() >= give_up) return false;
+    changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+  }
+}
+
+std::vector<std::shared_ptr<FuseMount>> LiveMounts::mounts_of(const std::string& volume) const {
+  std::vector<std::shared_ptr<FuseMount>> mounts;
+  MutexLock lock(mutex_);
+  for (const Entry& entry : entries_)
+    if (!entry.ended && entry.about.snapshot.empty() &&
+        (volume.empty() || entry.about.volume == volume))
+      mounts.push_back(entry.mount);
+  return mounts;
+}
+
+bool LiveMounts::flush(const std::string& volume) {
+  bool complete = true;
+  for (const auto& mount : mounts_of(volume))
+    complete = (mount->options().read_only || mount->flush_kernel()) && complete;
+  return complete;
+}
+
+bool LiveMounts::flush_all() { return flush({}); }
+
+void LiveMounts::invalidate(const std::string& volume) {
+  for (const auto& mount : mounts_of(volume)) mount->invalidate_all();
+}
+
+void LiveMounts::finish_invalidation(const std::string& volume) {
+  for (const auto& mount : mounts_of(volume)) mount->finish_invalidation();
+}
+
+}  // namespace varve
