@@ -52,7 +52,9 @@ JournalWriter::JournalWriter(Disk& disk, JournalRing ring, const Options& option
   }
   grower_ = std::thread([this] { grow_loop(); });
   try {
-    flush_with_mark();
+    const Lsn mark = flush_with_mark();
+    const MutexLock lock(mutex_);
+    first_mark_ = mark;
   } catch (...) {
     stop_growing();
     throw;
@@ -185,11 +187,12 @@ void JournalWriter::flush() {
   flush_to(content_end_);
 }
 
-void JournalWriter::flush_with_mark() {
+Lsn JournalWriter::flush_with_mark() {
   const MutexLock lock(mutex_);
-  append_one(JournalType::kMark, 0, {});
+  const Lsn mark = append_one(JournalType::kMark, 0, {});
   content_end_ = last_end_;
   flush_to(content_end_);
+  return mark;
 }
 
 void JournalWriter::flush_to(Lsn target) {
@@ -248,6 +251,11 @@ Lsn JournalWriter::end() const {
   return next_;
 }
 
+Lsn JournalWriter::first_mark() const {
+  const MutexLock lock(mutex_);
+  return first_mark_;
+}
+
 Lsn JournalWriter::durable() const {
   const MutexLock lock(mutex_);
   return durable_;
@@ -282,7 +290,7 @@ std::uint64_t JournalWriter::device_flushes() const {
 bool JournalWriter::has_room(std::uint64_t payload_bytes) const {
   const MutexLock lock(mutex_);
   // Each fragment may leave a quarter of a file unused behind it when it does not fit there.
-  const std::uint64_t wanted = payload_bytes + payload_bytes / 2 + layout_.file_bytes / 2;
+  const std::uint64_t wanted = payload_bytes * 2 + layout_.file_bytes / 2;
   return next_ + wanted <= limit(JournalType::kCommit);
 }
 

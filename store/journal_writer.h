@@ -49,9 +49,11 @@ class JournalWriter final : public JournalAppender {
   /// Only one caller at a time may use it for a type. Commit records may use the last eighth of
   /// the ring, which others may not.
   Lsn append_split(JournalType type, ByteView payload);
-  /// Appends a mark and flushes even if nothing else was appended.
-  void flush_with_mark();
+  /// Appends a mark, returns where it begins, and flushes even if nothing else was appended.
+  Lsn flush_with_mark();
 
+  /// The mark that the constructor wrote.
+  Lsn first_mark() const;
   /// All before this position is durable.
   Lsn durable() const;
   /// The last mark that begins at or before `lsn`: a scan can begin there.
@@ -127,6 +129,7 @@ class JournalWriter final : public JournalAppender {
   Lsn last_end_ GUARDED_BY(mutex_);  ///< of the last record
   Lsn content_end_ GUARDED_BY(mutex_);  ///< of the last record that somebody may wait for
   Lsn durable_ GUARDED_BY(mutex_) = 0;
+  Lsn first_mark_ GUARDED_BY(mutex_) = 0;
   std::deque<Lsn> marks_ GUARDED_BY(mutex_);
   std::vector<File*> unflushed_ GUARDED_BY(mutex_);  ///< in order of first write
   Bytes buffer_ GUARDED_BY(mutex_);
