@@ -42,6 +42,15 @@ Piece grown_piece(NodeDraft draft) {
   return {first, std::nullopt, std::make_unique<Growth>(std::move(draft))};
 }
 
+/// The parent, on `level`, of nothing but `child`.
+Piece parent_of_sole(Piece child, unsigned level) {
+  Piece out = {child.first, std::nullopt, std::make_unique<Growth>(NodeDraft(level))};
+  out.growth->sole = std::move(child.growth);
+  return out;
+}
+
+bool has_sole(const Piece& piece) { return !piece.kept && piece.growth->sole; }
+
 /// One edit_tree. Nodes are drafted bottom-up and stored when nothing can change them any more: a
 /// node once its parent has merged and split all its children.
 class TreeEditor {
@@ -70,7 +79,9 @@ class TreeEditor {
                                   Changes changes);
   std::optional<Piece> close(const Ptr& ptr, const std::shared_ptr<const Node>& node,
                              std::vector<Piece> children);
+  Piece join(std::vector<Piece> children, unsigned level);
   std::vector<Piece> merge_small(std::vector<Piece> pieces, unsigned level);
+  Piece merge(Piece left, Piece right, unsigned level);
   bool should_merge(const Piece& left, const Piece& right) const;
   std::size_t size_bytes(const Piece& piece) const;
   std::vector<Piece> split_large(std::vector<Piece> pieces);
@@ -170,7 +181,7 @@ NodeDraft TreeEditor::open(Piece piece, unsigned level) {
 std::size_t TreeEditor::size_bytes(const Piece& piece) const {
   if (piece.kept) return piece.kept->data_bytes;
   // An only child will be one entry.
-  return piece.growth->sole ? NodeEncoder::kHeaderBytes + NodeEncoder::entry_bytes(sizeof(Ptr))
+  return has_sole(piece) ? NodeEncoder::kHeaderBytes + NodeEncoder::entry_bytes(sizeof(Ptr))
                             : piece.growth->draft.size_bytes();
 }
 
@@ -190,11 +201,30 @@ std::vector<Piece> TreeEditor::merge_small(std::vector<Piece> pieces, unsigned l
       out.push_back(std::move(piece));
       continue;
     }
-    NodeDraft merged = open(std::move(out.back()), level);
-    merged.append(open(std::move(piece), level));
-    out.back() = grown_piece(std::move(merged));
+    out.back() = merge(std::move(out.back()), std::move(piece), level);
   }
   return out;
+}
+
+Piece TreeEditor::merge(Piece left, Piece right, unsigned level) {
+  if (has_sole(left) && has_sole(right)) {  // the children may fit together as well
+    std::vector<Piece> children(2);
+    children[0] = {left.first, std::nullopt, std::move(left.growth->sole)};
+    children[1] = {right.first, std::nullopt, std::move(right.growth->sole)};
+    return join(std::move(children), level);
+  }
+  NodeDraft merged = open(std::move(left), level);
+  merged.append(open(std::move(right), level));
+  return grown_piece(std::move(merged));
+}
+
+/// The node on `level` whose children are `children`, once these are merged and split.
+Piece TreeEditor::join(std::vector<Piece> children, unsigned level) {
+  children = split_large(merge_small(std::move(children), level - 1));
+  if (children.size() == 1 && !children.front().kept) {
+    return parent_of_sole(std::move(children.front()), level);
+  }
+  return grown_piece(parent_of(std::move(children), level - 1));
 }
 
 std::vector<Piece> TreeEditor::split_large(std::vector<Piece> pieces) {
@@ -202,7 +232,7 @@ std::vector<Piece> TreeEditor::split_large(std::vector<Piece> pieces) {
   std::vector<Piece> out;
   out.reserve(pieces.size());
   for (Piece& piece : pieces) {
-    if (piece.kept || piece.growth->sole || piece.growth->draft.size_bytes() <= limit) {
+    if (piece.kept || has_sole(piece) || piece.growth->draft.size_bytes() <= limit) {
       out.push_back(std::move(piece));
       continue;
     }
@@ -293,16 +323,11 @@ std::optional<Piece> TreeEditor::close(const Ptr& ptr, const std::shared_ptr<con
     flush_old(level);
     return std::nullopt;
   }
-  children = split_large(merge_small(std::move(children), level));
-  if (children.size() == 1 && !children.front().kept) {
-    Piece out = {children.front().first, std::nullopt,
-                 std::make_unique<Growth>(NodeDraft(level + 1))};
-    out.growth->sole = std::move(children.front().growth);
-    return out;
+  Piece out = join(std::move(children), level + 1);
+  if (!out.growth->sole) {
+    out.growth->draft.set_appended(out.growth->draft.last_key() > node->last_key());
   }
-  NodeDraft draft = parent_of(std::move(children), level);
-  draft.set_appended(draft.last_key() > node->last_key());
-  return grown_piece(std::move(draft));
+  return out;
 }
 
 // ---- root --------------------------------------------------------------------------------------
@@ -310,8 +335,8 @@ std::optional<Piece> TreeEditor::close(const Ptr& ptr, const std::shared_ptr<con
 /// Makes the draft of the topmost node a tree: an only child takes its parent's place, and a node
 /// that is too large gets a parent.
 std::optional<Ptr> TreeEditor::grow_root(Piece top) {
-  while (top.growth->sole) {
-    std::unique_ptr<Growth> sole = std::move(top.growth->sole);
+  while (has_sole(top)) {
+    std::unique_ptr<Growth> sole = std::move(top.growth->sole);  // outlives its parent
     top.growth = std::move(sole);
   }
   for (;;) {
