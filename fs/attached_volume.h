@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "fs/entries.h"
 #include "fs/head.h"
 #include "fs/lookups.h"
 #include "fs/transaction.h"
@@ -35,7 +36,7 @@ struct AttachedVolumeSetup {
 };
 
 /// A volume in use: POSIX behaviour over one head. The operations' families have a file each:
-/// attributes.cc, namespace.cc, rename.cc, directory.cc, xattr.cc, and file_io*.cc for the data.
+/// attributes.cc, namespace.cc (orphans too), rename.cc, directory.cc, xattr.cc, and file_io*.cc for the data.
 /// Promises and thread-safety as Volume says.
 ///
 /// Reading never changes atime (as with the mount option noatime): the kernel does not tell a FUSE
@@ -108,13 +109,27 @@ class AttachedVolume : public Volume {
   /// Runs `body(Transaction&)` under the gate, again after WouldBlock, and commits.
   template <class Body>
   auto change(Body&& body);
+  /// The same, then `after(result)` under the gate once the commit is done.
+  template <class Body, class After>
+  auto change(Body&& body, After&& after);
   /// The same without a commit, for reading.
   template <class Body>
   auto view(Body&& body);
 
-  /// The bytes of a blob that was found under the gate; reads its object outside of it. `base`
-  /// keeps the object alive.
-  Bytes blob_bytes(const Blob& blob);
+  /// An inode that lost a name in a transaction.
+  struct Retired {
+    Ino ino{};
+    bool kept = false;  ///< as an orphan, because it is in use or too big to be freed at once
+  };
+  /// Takes the name at `place` from the inode (not from the directory). Without another name the
+  /// inode is freed or becomes an orphan. after_retire() must follow the commit, under the gate.
+  Retired drop_link(Transaction& transaction, Ino ino, InodeRecord& inode, const Place& place,
+                    const Time& now);
+  void after_retire(const Retired& retired);
+  /// After a takeover: the orphans that are there are in use.
+  void hold_orphans();
+  Attributes make(Ino parent, std::string_view name, std::uint32_t mode, std::uint64_t rdev,
+                  Bytes content, const Caller& caller);
   void free_orphan(Ino ino);
 
   const AttachedVolumeSetup setup_;
@@ -137,6 +152,18 @@ auto AttachedVolume::change(Body&& body) {
       transaction.commit();
       return result;
     }
+  });
+}
+
+template <class Body, class After>
+auto AttachedVolume::change(Body&& body, After&& after) {
+  return head_.run([&] {
+    head_.gate().assert_held();
+    Transaction transaction(head_);
+    auto result = body(transaction);
+    transaction.commit();
+    after(result);
+    return result;
   });
 }
 

@@ -11,6 +11,7 @@
 #include "snapshot/node_cache.h"
 #include "snapshot/tree.h"
 #include "store/base/mutex.h"
+#include "store/base/would_block.h"
 #include "store/store.h"
 
 namespace varve {
@@ -96,12 +97,16 @@ template <class Body>
 auto Head::run(Body&& body) -> decltype(body()) {
   for (;;) {
     Digest missing;
-    try {
+    std::shared_ptr<const Base> held;  // what is missing stays readable until it was fetched
+    {
       MutexLock lock(gate_);
       wait_for_gate();
-      return body();
-    } catch (const WouldBlock& would_block) {
-      missing = would_block.digest;
+      try {
+        return body();
+      } catch (const WouldBlock& would_block) {
+        missing = would_block.digest;
+        held = base_;
+      }
     }
     fetch(missing);
   }

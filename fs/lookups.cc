@@ -37,6 +37,12 @@ bool Lookups::in_use(Ino ino) const {
   return shard.resumed || shard.entries.contains(to_integer(ino));
 }
 
+bool Lookups::holds(Ino ino) const {
+  const Shard& shard = shard_of(ino);
+  const MutexLock lock(shard.mutex);
+  return shard.entries.contains(to_integer(ino));
+}
+
 bool Lookups::mark_orphan(Ino ino) {
   Shard& shard = shard_of(ino);
   const MutexLock lock(shard.mutex);
@@ -57,13 +63,6 @@ void Lookups::unmark_orphan(Ino ino) {
   if (found == shard.entries.end()) return;
   found->second.orphan = false;
   if (found->second.count == 0) shard.entries.erase(found);
-}
-
-bool Lookups::is_marked(Ino ino) const {
-  const Shard& shard = shard_of(ino);
-  const MutexLock lock(shard.mutex);
-  const auto found = shard.entries.find(to_integer(ino));
-  return found != shard.entries.end() && found->second.orphan;
 }
 
 void Lookups::clear() {

@@ -24,14 +24,15 @@ class Lookups {
   /// Takes `count` back, stops at zero. True if the inode is not in use any more and had been
   /// marked as an orphan: the caller frees it.
   [[nodiscard]] bool forget(Ino ino, std::uint64_t count);
-  /// True while an unlinked inode must live on.
+  /// True if the inode must live on when it loses its last name.
   bool in_use(Ino ino) const;
+  /// True if lookups of this inode are counted, or it was marked as an orphan and not forgotten
+  /// since: an orphan that is not held can be freed.
+  bool holds(Ino ino) const;
   /// The inode has lost its last name. False if nothing uses it any more: the caller frees it.
   [[nodiscard]] bool mark_orphan(Ino ino);
   /// The inode has a name again.
   void unmark_orphan(Ino ino);
-  /// True if mark_orphan said that the inode lives on, and it was not forgotten since.
-  bool is_marked(Ino ino) const;
   /// Forgets all, resumed lookups too: nothing is in use.
   void clear();
   /// Inodes with lookups.
