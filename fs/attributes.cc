@@ -7,13 +7,12 @@
 #include <cerrno>
 
 #include "fs/attached_volume.h"
+#include "fs/file_change.h"
 #include "fs/file_io.h"
 #include "fs/xattrs.h"
 #include "store/base/error.h"
 
 namespace varve {
-
-void resize(Transaction& transaction, Ino ino, InodeRecord& inode, std::uint64_t size);
 
 namespace {
 
@@ -24,12 +23,6 @@ constexpr std::uint64_t kInodesShown = 1ull << 40;
 Time time_of(const std::variant<SetAttributes::Now, Time>& time, const Time& now) {
   const Time* given = std::get_if<Time>(&time);
   return given != nullptr ? *given : now;
-}
-
-void check_resizable(const InodeRecord& inode, std::uint64_t size) {
-  if (S_ISDIR(inode.mode)) throw PosixError(EISDIR);
-  if (!S_ISREG(inode.mode)) throw PosixError(EINVAL);
-  if (size > kMaxFileBytes) throw PosixError(EFBIG);
 }
 
 void change_owner(Transaction& transaction, Ino ino, InodeRecord& inode,
@@ -111,11 +104,12 @@ Attributes AttachedVolume::getattr(Ino ino) {
 Attributes AttachedVolume::setattr(Ino ino, const SetAttributes& change, const Caller&) {
   admit(0);
   const Time time = now();
-  return this->change([&](Transaction& transaction) {
+  FileChange file(head_);
+  const auto apply = [&](Transaction& transaction) {
     InodeRecord inode = transaction.inode(ino);
     if (change.size) {
-      check_resizable(inode, *change.size);
-      resize(transaction, ino, inode, *change.size);
+      require_regular(inode);
+      file.resize(transaction, ino, inode, *change.size);
       drop_privileges(transaction, ino, inode, change.clear_setid);
       inode.mtime = time;
     } else if (change.clear_setid) {
@@ -126,7 +120,8 @@ Attributes AttachedVolume::setattr(Ino ino, const SetAttributes& change, const C
     change_times(inode, change, time);
     transaction.set_inode(ino, inode);
     return attributes_of(ino, inode);
-  });
+  };
+  return file.run([&] { return this->change(apply); });
 }
 
 FileSystemFigures AttachedVolume::statfs() {
