@@ -81,7 +81,9 @@ std::map<VolumeId, std::string> ControlApi::volume_names() {
 /// Before the present state of a volume is read: what programs wrote must have left the kernel.
 void ControlApi::flush_source(const std::string& reference) {
   if (mounts_ == nullptr || reference.find('@') != std::string::npos) return;
-  mounts_->flush(reference);
+  for (const VolumeInfo& info : repository_.volumes())
+    // A generated name may be shortened; what is no volume's name is a snapshot's.
+    if (info.row.name.compare(0, reference.size(), reference) == 0) mounts_->flush(info.row.name);
 }
 
 Json ControlApi::list_snapshots(const Call& call) {

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
 
 #include "mountd/control_api_call.h"
@@ -83,8 +86,9 @@ Json ControlApi::create_volume(const Call& call) {
   if (uid.value_or(0) >= 0xffffffff || gid.value_or(0) >= 0xffffffff)
     throw UserError(EINVAL, "fields 'uid' and 'gid' must be below 2^32-1");
   request.root_mode = static_cast<std::uint32_t>(mode.value_or(0755));
-  request.root_uid = static_cast<std::uint32_t>(uid.value_or(0));
-  request.root_gid = static_cast<std::uint32_t>(gid.value_or(0));
+  // The root directory of a user's own store belongs to the user.
+  request.root_uid = static_cast<std::uint32_t>(uid.value_or(::geteuid()));
+  request.root_gid = static_cast<std::uint32_t>(gid.value_or(::getegid()));
   const auto quota = call.size("size");
   const auto source = call.text("source");
   if (!source) {

@@ -70,7 +70,9 @@ bool HttpClient::receive() {
   std::array<char, 16 * 1024> buffer;
   const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
   if (count < 0 && errno == EINTR) return true;
-  if (count <= 0) return false;
+  // The kernel resets a connection that is closed before its last request was read.
+  if (count < 0) throw StoreError(ECONNRESET, "the daemon closed the connection");
+  if (count == 0) return false;
   received_.append(buffer.data(), static_cast<std::size_t>(count));
   return true;
 }
@@ -89,7 +91,7 @@ HttpReply HttpClient::call(std::string_view method, std::string_view target,
     const ssize_t count =
         ::send(socket_.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw StoreError(EPIPE, "the daemon closed the connection");
+    if (count < 0) throw StoreError(ECONNRESET, "the daemon closed the connection");
     sent += static_cast<std::size_t>(count);
   }
   std::size_t head_end = 0;

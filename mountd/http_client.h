@@ -18,8 +18,9 @@ class HttpClient {
   /// throw StoreError with the errno of the system call.
   static std::optional<HttpClient> connect(const std::string& socket_path);
 
-  /// Sends a request and returns the reply, whatever its status. Throws StoreError(EPIPE) when the
-  /// server goes away before the reply is complete, ETIMEDOUT when it is silent for `timeout_ms`.
+  /// Sends a request and returns the reply, whatever its status. Throws StoreError: ECONNRESET when
+  /// the server went away without having read the request (it may be sent again elsewhere), EPIPE
+  /// when it went away later, ETIMEDOUT when it is silent for `timeout_ms`.
   HttpReply call(std::string_view method, std::string_view target, std::string_view body = {});
 
   int timeout_ms = 600'000;

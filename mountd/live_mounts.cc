@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "mountd/mount_point.h"
+#include "mountd/size_text.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
@@ -31,11 +32,13 @@ LiveMounts::LiveMounts(Repository& repository, std::string store, Mounter mounte
 
 LiveMounts::~LiveMounts() {
   refuse_new(true);
+  abort_all();
+}
+
+void LiveMounts::abort_all() {
   unmount_all(FuseMount::Busy::kAbort);
   MutexLock lock(mutex_);
-  for (Entry& entry : entries_)
-    while (!entry.ended) changed_.wait(mutex_);
-  reap();
+  for (reap(); !entries_.empty(); reap()) changed_.wait(mutex_);
 }
 
 LiveMount LiveMounts::mount(const MountRequest& request) {
@@ -79,12 +82,37 @@ std::shared_ptr<Volume> LiveMounts::attach(const MountRequest& request, LiveMoun
     about.snapshot = request.target.substr(at + 1);
     return repository_.attach_snapshot(about.target());
   }
-  about.volume = repository_.volume(request.target).row.name;
-  if (const std::string where = mount_point_of(about.volume); !where.empty())
-    throw UserError(EBUSY, "volume " + about.volume + " is mounted at " + where +
-                               " already; use that directory, mount a snapshot (" + about.volume +
-                               "@SNAPSHOT), or unmount it first");
+  about.volume = name_of_volume(request);
+  refuse_second_mount(about.volume);
   return repository_.attach(about.volume);
+}
+
+std::string LiveMounts::name_of_volume(const MountRequest& request) {
+  try {
+    return repository_.volume(request.target).row.name;
+  } catch (const UserError& error) {
+    if (error.code() != ENOENT || !request.options.create) throw;
+  }
+  Repository::CreateVolume creation;
+  creation.name = request.target;
+  creation.quota_bytes = kDefaultQuotaBytes;
+  creation.root_uid = ::geteuid();
+  creation.root_gid = ::getegid();
+  return repository_.create_volume(creation).row.name;
+}
+
+void LiveMounts::refuse_second_mount(const std::string& volume) const {
+  MutexLock lock(mutex_);
+  for (const Entry& entry : entries_) {
+    if (entry.ended || entry.about.volume != volume || !entry.about.snapshot.empty()) continue;
+    if (entry.about.detached)
+      throw UserError(EBUSY, "volume " + volume + " was unmounted from " +
+                                 entry.about.mount_point +
+                                 " and programs still use its files; end them first");
+    throw UserError(EBUSY, "volume " + volume + " is mounted at " + entry.about.mount_point +
+                               " already; use that directory, mount a snapshot (" + volume +
+                               "@SNAPSHOT), or unmount it first");
+  }
 }
 
 void LiveMounts::watch(Entry& entry) {

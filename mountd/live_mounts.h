@@ -65,6 +65,8 @@ class LiveMounts {
   LiveMount unmount(const std::string& where, FuseMount::Busy busy);
   /// Unmounts all, the newest first. Throws at the first that refuses.
   void unmount_all(FuseMount::Busy busy);
+  /// Ends every mount, whoever uses it, and waits until all volumes are detached.
+  void abort_all();
   /// Takes no more mounts; for a daemon that stops. `open` takes it back.
   void refuse_new(bool refuse);
 
@@ -94,6 +96,8 @@ class LiveMounts {
 
   LiveMount mount_locked(const MountRequest& request) REQUIRES(mounting_);
   std::shared_ptr<Volume> attach(const MountRequest& request, LiveMount& about);
+  std::string name_of_volume(const MountRequest& request);
+  void refuse_second_mount(const std::string& volume) const;
   void watch(Entry& entry);
   void reap() REQUIRES(mutex_);
   Entry& find(const std::string& where) REQUIRES(mutex_);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "mountd/cli/command.h"
+#include "mountd/http_client.h"
+
+namespace varve::cli {
+
+using Json = nlohmann::json;
+
+/// What a command does when there is no store.
+enum class Absent { kCreate, kFail };
+
+/// The control API of the store that the command line names: through its daemon when one runs, else
+/// in this process, with the store opened for as long as the object lives. For one thread.
+class Service {
+ public:
+  explicit Service(const Invocation& invocation, Absent absent = Absent::kCreate);
+  /// Closes a store that was opened here.
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  /// Sends the request; what the store refuses comes back as UserError with its sentence.
+  Json call(std::string_view method, const std::string& target, const Json& body = nullptr);
+
+  /// Connects to the daemon; false if none runs.
+  bool connect();
+  /// Connects to the daemon, starting one if none runs.
+  void require_daemon(unsigned idle_exit_seconds);
+
+  const std::string& store() const { return store_; }
+
+ private:
+  class Local;
+  void open_somehow();
+
+  const std::string store_;
+  const bool is_default_;
+  const Absent absent_;
+  std::optional<HttpClient> daemon_;
+  std::unique_ptr<Local> local_;
+};
+
+}  // namespace varve::cli

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "fs/repository.h"
+#include "mountd/live_mounts.h"
+
+namespace varve {
+
+struct DaemonOptions {
+  std::string store;               ///< absolute
+  bool create_store = true;        ///< make the store when there is none
+  unsigned idle_exit_seconds = 0;  ///< end after so long without mounts and requests; 0: never
+  bool log_to_file = false;        ///< standard output and error go to STORE/daemon.log
+  int ready_socket = -1;           ///< where report_ready/report_failure go; -1: nowhere
+  /// Mount this first and end when it is unmounted (`varve mount --foreground`).
+  std::optional<MountRequest> mount;
+  RepositoryOptions repository;
+};
+
+/// Serves the store: takes its lock, recovers, answers the control socket, and holds the mounts.
+/// Returns after SIGTERM or SIGINT, a stop request, or idleness, with everything unmounted and the
+/// store closed. To be called once, in the main thread, before any other thread exists. Throws when
+/// it cannot start; a waiting starter has been told then.
+void run_daemon(const DaemonOptions& options);
+
+/// Starts a daemon for `store` as a process of its own, detached from the terminal, and returns when
+/// it answers the control socket. When another process takes the store first, that one's daemon is
+/// as good. Throws the daemon's own reason when it cannot start.
+void start_daemon(const std::string& store, unsigned idle_exit_seconds);
+
+}  // namespace varve
