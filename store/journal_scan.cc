@@ -108,6 +108,8 @@ class Scanner {
   void finish(bool any, Lsn end) {
     result_.end_lsn = end;
     result_.epoch = epoch_;
+    result_.any = any;
+    if (request_.trusted) return;
     if (!any && !request_.may_be_empty) {
       damaged("there is no record at its begin, position " + std::to_string(end), any);
     } else if (end < request_.durable_lsn) {

@@ -22,6 +22,8 @@ struct JournalScanRequest {
   bool may_be_empty = false;
   /// Keep the readable prefix of a damaged journal instead of throwing.
   bool drop_damaged = false;
+  /// Take the end of the chain as it is: another scan has judged it.
+  bool trusted = false;
 };
 
 /// What a scan found; where a writer goes on.
@@ -31,6 +33,7 @@ struct JournalScanResult {
   Lsn end_lsn = 0;
   std::uint32_t epoch = 0;  ///< of the last good record, or epoch_min
   std::vector<Lsn> marks;   ///< where kMark records begin, in order
+  bool any = false;         ///< there is a good record
   bool dropped = false;     ///< drop_damaged had something to drop
 };
 

@@ -55,6 +55,8 @@ JournalWriter::JournalWriter(Disk& disk, JournalRing ring, const Options& option
     const Lsn mark = flush_with_mark();
     const MutexLock lock(mutex_);
     first_mark_ = mark;
+    if (position.start_lsn == position.end_lsn) start_ = mark;  // nothing was there before
+    update_figures();
   } catch (...) {
     stop_growing();
     throw;
