@@ -71,7 +71,7 @@ snapshot_is_frozen() {
 }
 
 namespace_stress() {
-  "$programs/varve_namespace_stress" --seed "$2" "$1"
+  mkdir "$1/seed-$2" && "$programs/varve_namespace_stress" --seed "$2" "$1/seed-$2"
 }
 
 # The tree that a stress left is the same after a remount, in a snapshot, and after the daemon was killed.

@@ -72,10 +72,17 @@ crash_and_mount() {
   varve mount "$1" "$2"
 }
 
+# True while process `1` runs; one that ended and was not reaped by its parent does not.
+is_running() {
+  local state
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+  [ -n "$state" ] && [ "$state" != Z ]
+}
+
 # Waits up to 20 s for a process to end.
 wait_gone() {
   local tries=0
-  while kill -0 "$1" 2>/dev/null; do
+  while is_running "$1"; do
     tries=$((tries + 1))
     [ "$tries" -le 200 ] || { echo "process $1 does not end" >&2; return 1; }
     sleep 0.1
@@ -93,7 +100,7 @@ stop_all() {
       fusermount3 -uz "$mount" 2>/dev/null
   done < <(awk -v under="$SCRATCH/" 'index($2, under) == 1 { print $2 }' /proc/self/mounts)
   VARVE_TIMEOUT=30 varve daemon stop >/dev/null 2>&1
-  if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
+  if [ -n "$pid" ] && is_running "$pid"; then
     kill -TERM "$pid" 2>/dev/null
     wait_gone "$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
   fi
@@ -109,17 +116,16 @@ stop_all() {
 part() {
   local what=$1 limit=$2 log=$SCRATCH/part.log started=$SECONDS job watch status
   shift 2
-  # Job control gives the part a process group of its own, so that a timeout ends all of it.
+  # Job control gives the part, and the one that watches it, process groups of their own, so that all of each ends.
   set -m
   ( set +m; trap - EXIT; "$@" ) </dev/null >"$log" 2>&1 &
   job=$!
-  set +m
-  ( sleep "$limit"; echo "stopped after $limit s" >>"$log"; kill -TERM -- "-$job"; sleep 10; kill -KILL -- "-$job" ) \
-    >/dev/null 2>&1 </dev/null &
+  ( set +m; sleep "$limit"; echo "stopped after $limit s" >>"$log"
+    kill -TERM -- "-$job"; sleep 10; kill -KILL -- "-$job" ) >/dev/null 2>&1 </dev/null &
   watch=$!
+  set +m
   wait "$job" && status=0 || status=$?
-  pkill -P "$watch" sleep 2>/dev/null
-  kill "$watch" 2>/dev/null
+  kill -TERM -- "-$watch" 2>/dev/null
   wait "$watch" 2>/dev/null
   if [ "$status" -eq 0 ]; then
     PASSED=$((PASSED + 1))
