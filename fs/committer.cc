@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/committer.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "store/base/error.h"
+#include "store/base/log.h"
+
+namespace varve {
+namespace {
+
+/// A small change dirties a block of a file or some nodes.
+constexpr std::uint64_t kSmallestChangeBytes = kBlockBytes;
+/// Failed rounds are tried again after this long when there is no interval.
+constexpr std::uint32_t kRetryMs = 1000;
+
+constexpr Key kHeadInfoKey{kHeadIno, Kind::kHeadInfo, 0};
+
+std::size_t frozen_count(Head& head) {
+  const MutexLock lock(head.gate());
+  return head.frozen().size();
+}
+
+/// The first operation of `head` that is not in the tree once `done` (or nothing) is.
+std::optional<Lsn> first_lsn_after(Head& head, const Overlay* done) {
+  const MutexLock lock(head.gate());
+  for (const Frozen& frozen : head.frozen()) {
+    if (frozen.overlay.get() != done) return frozen.overlay->first_lsn;
+  }
+  return head.active().first_lsn;
+}
+
+}  // namespace
+
+Committer::Committer(Store& store, NodeCache& cache, Catalog& catalog, const Limits& limits)
+    : store_(store), cache_(cache), catalog_(catalog), limits_(limits) {}
+
+Committer::~Committer() { stop(); }
+
+// ---- heads -------------------------------------------------------------------------------------
+
+void Committer::add(const std::shared_ptr<Head>& head) {
+  const MutexLock lock(mutex_);
+  VARVE_CHECK(heads_.emplace(head->volume(), head).second);
+}
+
+std::shared_ptr<Head> Committer::find(VolumeId volume) const {
+  const MutexLock lock(mutex_);
+  const auto at = heads_.find(volume);
+  return at == heads_.end() ? nullptr : at->second;
+}
+
+bool Committer::remove_if_clean(VolumeId volume) {
+  const MutexLock lock(mutex_);
+  const auto at = heads_.find(volume);
+  VARVE_CHECK(at != heads_.end());
+  if (at->second->first_uncommitted_lsn()) return false;
+  heads_.erase(at);
+  return true;
+}
+
+// ---- rounds ------------------------------------------------------------------------------------
+
+bool Committer::round(std::optional<VolumeId> only) {
+  const MutexLock lock(round_mutex_);
+  const std::vector<Work> work = select(only);
+  if (work.empty()) return false;
+  try {
+    run(work);
+  } catch (const StoreError& error) {
+    failed(error);
+    throw;
+  }
+  succeeded(work);
+  return true;
+}
+
+std::vector<Committer::Work> Committer::select(std::optional<VolumeId> only) {
+  std::vector<Work> out;
+  const MutexLock lock(mutex_);
+  for (const auto& [volume, head] : heads_) {
+    if (only && volume != *only) continue;
+    if (frozen_count(*head) == 0) head->freeze(false, {});
+    const MutexLock gate(head->gate());
+    if (head->frozen().empty()) continue;
+    const Frozen& oldest = head->frozen().front();
+    Work work{head, {volume, head->base(), oldest.overlay, oldest.cut_lsn, std::nullopt}};
+    const auto cut = cuts_.find(oldest.overlay.get());
+    if (cut != cuts_.end()) work.generation.cut = cut->second;
+    out.push_back(std::move(work));
+  }
+  return out;
+}
+
+void Committer::run(const std::vector<Work>& work) {
+  const std::unique_ptr<Catalog::Change> change = catalog_.begin();
+  for (const Work& one : work) {
+    stage_generation(*change, catalog_, store_, cache_, one.generation, limits_.threads);
+  }
+  change->finish(replay_from(work));
+  for (const Work& one : work) {
+    const VolumeRow row = catalog_.volume(one.generation.volume).value();
+    one.head->publish(pinned_base(store_, cache_, catalog_.node(row.head).root));
+  }
+}
+
+void Committer::succeeded(const std::vector<Work>& work) {
+  pressed_ = false;
+  measure();
+  const MutexLock lock(mutex_);
+  for (const Work& one : work) cuts_.erase(one.generation.overlay.get());
+  ++rounds_;
+  failure_.reset();
+  round_done_.notify_all();
+}
+
+void Committer::failed(const StoreError& error) {
+  const MutexLock lock(mutex_);
+  ++rounds_;
+  if (!failure_ || failure_->code() != error.code()) {
+    log_error("commit", std::string("nothing was committed; changes stay in the journal: ") +
+                            error.what());
+  }
+  failure_ = error;
+  round_done_.notify_all();
+}
+
+void Committer::commit(std::optional<VolumeId> only) {
+  const Lsn end = store_.journal().end();
+  while (uncommitted_before(end, only) && round(only)) {
+  }
+}
+
+bool Committer::uncommitted_before(Lsn lsn, std::optional<VolumeId> only) const {
+  const MutexLock lock(mutex_);
+  return std::any_of(heads_.begin(), heads_.end(), [&](const auto& entry) {
+    if (only && entry.first != *only) return false;
+    const std::optional<Lsn> first = entry.second->first_uncommitted_lsn();
+    return first && *first < lsn;
+  });
+}
+
+Lsn Committer::replay_from() const { return replay_from({}); }
+
+Lsn Committer::replay_from(const std::vector<Work>& done) const {
+  // Before the heads are looked at: an operation that comes to one later lies behind it.
+  Lsn out = store_.journal().end();
+  const MutexLock lock(mutex_);
+  for (const auto& entry : heads_) {
+    const std::shared_ptr<Head>& head = entry.second;
+    const auto work = std::find_if(done.begin(), done.end(),
+                                   [&](const Work& one) { return one.head == head; });
+    const Overlay* overlay = work == done.end() ? nullptr : work->generation.overlay.get();
+    if (const auto first = first_lsn_after(*head, overlay)) out = std::min(out, *first);
+  }
+  return out;
+}
+
+// ---- snapshots ---------------------------------------------------------------------------------
+
+std::optional<SnapshotRow> Committer::snapshot(const SnapshotCut& cut) {
+  const Bytes payload = cut.encode();
+  std::shared_ptr<Head> head;
+  std::optional<Frozen> frozen;
+  for (;;) {
+    {
+      const MutexLock lock(mutex_);
+      const auto at = heads_.find(cut.volume);
+      if (at == heads_.end()) return std::nullopt;
+      head = at->second;
+      check_name(cut);
+      if (frozen_count(*head) < Head::kMaxFrozen) {
+        frozen = head->freeze(true, [&] {
+          store_.journal().append(JournalType::kSnapshot, {ByteView(payload)});
+        });
+        cuts_.emplace(frozen->overlay.get(), cut);
+        break;
+      }
+    }
+    round(cut.volume);
+  }
+  store_.journal().flush();
+  request();
+
+  SnapshotRow row;
+  row.volume = cut.volume;
+  row.name = cut.name;
+  row.created_ns = cut.created_ns;
+  row.labels = cut.labels;
+  const Overlay::Value* changed = frozen->overlay->find(kHeadInfoKey);
+  const std::optional<Bytes> bytes = changed != nullptr ? *changed : head->run([&] {
+    head->gate().assert_held();
+    return head->find(kHeadInfoKey);
+  });
+  const HeadInfoRecord info = bytes ? HeadInfoRecord::decode(*bytes) : HeadInfoRecord{};
+  row.logical_bytes = info.logical_bytes;
+  row.quota_bytes = info.quota_bytes;
+  return row;
+}
+
+void Committer::check_name(const SnapshotCut& cut) const {
+  const bool pending = std::any_of(cuts_.begin(), cuts_.end(), [&](const auto& entry) {
+    return entry.second.volume == cut.volume && entry.second.name == cut.name;
+  });
+  if (pending || catalog_.snapshot(cut.volume, cut.name)) {
+    throw UserError(EEXIST, "A snapshot named " + cut.name +
+                                " already exists. Choose a different snapshot name");
+  }
+}
+
+// ---- admission ---------------------------------------------------------------------------------
+
+void Committer::admit(std::uint64_t bytes) {
+  if (!has_thread_ && pressed_) commit();
+  if (bytes == 0) {
+    store_.admit(0);
+    return;
+  }
+  dirty_bytes_ += std::max(bytes, kSmallestChangeBytes);
+  if (dirty_bytes_ >= limits_.dirty_limit_bytes) hold_back();
+  try {
+    store_.admit(bytes + dirty_bytes_);
+  } catch (const StoreError& error) {
+    if (error.code() != ENOSPC) throw;
+    // What is dirty may take less room than it has bytes, so only a commit tells.
+    commit();
+    store_.admit(bytes);
+  }
+}
+
+/// Asks for a commit above the limit, waits above the stall mark.
+void Committer::hold_back() {
+  std::uint64_t dirty = measure();
+  if (dirty < limits_.dirty_limit_bytes) return;
+  if (!has_thread_) {
+    commit();
+    return;
+  }
+  request();
+  while (dirty >= limits_.dirty_stall_bytes && has_thread_) {
+    wait_for_round();
+    dirty = measure();
+  }
+}
+
+std::uint64_t Committer::measure() {
+  std::uint64_t total = 0;
+  const MutexLock lock(mutex_);
+  for (const auto& [volume, head] : heads_) total += head->dirty_bytes();
+  dirty_bytes_ = total;
+  return total;
+}
+
+/// Throws what the round threw.
+void Committer::wait_for_round() {
+  request();
+  const MutexLock lock(mutex_);
+  const std::uint64_t seen = rounds_;
+  while (rounds_ == seen && has_thread_) round_done_.wait(mutex_);
+  if (failure_) throw StoreError(*failure_);
+}
+
+void Committer::pressed() {
+  pressed_ = true;
+  request();
+}
+
+// ---- background --------------------------------------------------------------------------------
+
+void Committer::start() {
+  VARVE_CHECK(!thread_.joinable());
+  has_thread_ = true;
+  thread_ = std::thread([this] { background(); });
+}
+
+void Committer::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const MutexLock lock(wake_mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  thread_.join();
+  const MutexLock lock(mutex_);
+  has_thread_ = false;
+  round_done_.notify_all();
+}
+
+void Committer::request() {
+  const MutexLock lock(wake_mutex_);
+  wanted_ = true;
+  wake_.notify_all();
+}
+
+void Committer::background() {
+  ::pthread_setname_np(::pthread_self(), "varve-commit");
+  const std::uint32_t wait_ms = limits_.interval_ms;
+  bool retry = false;
+  for (;;) {
+    {
+      const MutexLock lock(wake_mutex_);
+      const auto timeout = std::chrono::milliseconds(wait_ms > 0 ? wait_ms : kRetryMs);
+      while (!wanted_ && !stopping_) {
+        if (wait_ms == 0 && !retry) {
+          wake_.wait(wake_mutex_);
+        } else if (!wake_.wait_for(wake_mutex_, timeout)) {
+          break;
+        }
+      }
+      if (stopping_) return;
+      wanted_ = false;
+    }
+    retry = !background_round();
+  }
+}
+
+/// False if it failed and should be tried again.
+bool Committer::background_round() {
+  if (store_.figures().read_only) {
+    const MutexLock lock(mutex_);
+    ++rounds_;
+    if (!failure_) {
+      log_error("commit", "a sync failed: the store takes no changes until it is opened again");
+      failure_.emplace(EIO, "the store takes no changes after a failed sync");
+    }
+    round_done_.notify_all();
+    return true;
+  }
+  try {
+    round();
+    return true;
+  } catch (const Error&) {
+    return false;  // logged and kept in failure_
+  }
+}
+
+}  // namespace varve

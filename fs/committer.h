@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/generation.h"
+#include "fs/head.h"
+#include "fs/snapshot_cut.h"
+#include "snapshot/catalog.h"
+#include "store/base/error.h"
+#include "store/base/mutex.h"
+
+namespace varve {
+
+/// Moves the changes of the heads in use into the store: freezes their overlays, commits the
+/// oldest generation of each in one catalog change, and publishes the result. Cuts snapshots, and
+/// holds writers back while too much is dirty.
+///
+/// One round runs at a time, in the thread that asks for it or in the background thread. A failed
+/// round publishes nothing and leaves the generations frozen: what was acknowledged stays readable
+/// and in the journal, and the next round tries again. After a failed sync nothing is tried again.
+///
+/// Safe to share between threads. Lock order: round_mutex_, the catalog's change, mutex_, a head's
+/// gate, the journal.
+class Committer {
+ public:
+  struct Limits {
+    std::uint64_t dirty_limit_bytes = 0;  ///< a commit is asked for above it
+    std::uint64_t dirty_stall_bytes = 0;  ///< admit waits above it
+    std::uint32_t interval_ms = 0;        ///< of the background thread; 0: only when asked
+    std::size_t threads = 2;
+  };
+  Committer(Store& store, NodeCache& cache, Catalog& catalog, const Limits& limits);
+  ~Committer();
+
+  /// Without start(), whoever needs a commit runs it.
+  void start();
+  void stop();
+
+  void add(const std::shared_ptr<Head>& head);
+  std::shared_ptr<Head> find(VolumeId volume) const;
+  /// False while something of the volume is not committed.
+  bool remove_if_clean(VolumeId volume);
+
+  /// Commits the oldest generation of every dirty head, or of one volume. False if nothing was
+  /// dirty. StoreError when the commit failed.
+  bool round(std::optional<VolumeId> only = std::nullopt);
+  /// Everything acknowledged before the call is committed, of all volumes or of one.
+  void commit(std::optional<VolumeId> only = std::nullopt);
+  /// Asks the background thread for a round. From any thread, under any lock but this class's own.
+  void request();
+
+  /// Cuts a snapshot of a volume in use and makes it durable; its commit follows. None if the
+  /// volume is not in use. UserError(EEXIST) for a name that a snapshot has or will have. Writers
+  /// are held for the moment of the cut only, whatever is dirty.
+  std::optional<SnapshotRow> snapshot(const SnapshotCut& cut);
+
+  /// Before an operation that stores `bytes`, outside every lock: waits while too much is dirty,
+  /// throws StoreError(ENOSPC) when neither the bytes nor what is dirty already would fit, or the
+  /// error of a failing commit. 0 bytes are not held back.
+  void admit(std::uint64_t bytes);
+  /// The store wants its journal trimmed.
+  void pressed();
+  /// Where replay must begin if the process died now, for changes of the catalog that commit no
+  /// generation.
+  Lsn replay_from() const;
+
+ private:
+  struct Work {
+    std::shared_ptr<Head> head;
+    Generation generation;
+  };
+
+  std::vector<Work> select(std::optional<VolumeId> only);
+  void run(const std::vector<Work>& work) REQUIRES(round_mutex_);
+  Lsn replay_from(const std::vector<Work>& done) const;
+  bool uncommitted_before(Lsn lsn, std::optional<VolumeId> only) const;
+  void check_name(const SnapshotCut& cut) const REQUIRES(mutex_);
+  void succeeded(const std::vector<Work>& work);
+  void failed(const StoreError& error);
+  void hold_back();
+  std::uint64_t measure();
+  void wait_for_round();
+  void background();
+  bool background_round();
+
+  Store& store_;
+  NodeCache& cache_;
+  Catalog& catalog_;
+  const Limits limits_;
+  std::atomic<std::uint64_t> dirty_bytes_{0};  ///< at least what is dirty; exact after measure()
+  std::atomic<bool> pressed_{false};
+  std::atomic<bool> has_thread_{false};
+
+  Mutex round_mutex_ ACQUIRED_BEFORE(mutex_);
+  mutable Mutex mutex_;
+  std::map<VolumeId, std::shared_ptr<Head>> heads_ GUARDED_BY(mutex_);
+  /// Snapshots that are cut and not committed, by their generation.
+  std::map<const Overlay*, SnapshotCut> cuts_ GUARDED_BY(mutex_);
+  std::uint64_t rounds_ GUARDED_BY(mutex_) = 0;
+  std::optional<StoreError> failure_ GUARDED_BY(mutex_);  ///< of the last round
+  CondVar round_done_;
+
+  Mutex wake_mutex_;  ///< innermost
+  CondVar wake_;
+  bool wanted_ GUARDED_BY(wake_mutex_) = false;
+  bool stopping_ GUARDED_BY(wake_mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace varve
