@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/fuse_adapter.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "mountd/fuse_answer.h"
+#include "mountd/fuse_init.h"
+#include "store/base/error.h"
+
+namespace varve {
+namespace {
+
+constexpr std::size_t kLargestReply = 1u << 20;
+/// Writes that wait for a slow thread hold a copy of their data each.
+constexpr std::size_t kMaxWaitingWrites = 64;
+
+bool over_uring([[maybe_unused]] fuse_req_t request) {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+  return fuse_req_is_uring(request);
+#else
+  return false;
+#endif
+}
+
+FuseConnection& begin(fuse_req_t request, RequestType type) {
+  FuseConnection& connection = connection_of(request);
+  connection.traffic.count(type);
+  if (over_uring(request)) connection.uring_seen.store(true, std::memory_order_relaxed);
+  return connection;
+}
+
+Caller caller_of(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  return {context->uid, context->gid, context->umask};
+}
+
+Time to_time(const timespec& time) {
+  return {time.tv_sec, static_cast<std::uint32_t>(time.tv_nsec)};
+}
+
+std::uint64_t unsigned_offset(off_t offset) {
+  if (offset < 0) throw PosixError(EINVAL);
+  return static_cast<std::uint64_t>(offset);
+}
+
+/// Memory for a reply of up to `size` bytes: the ring's own, or a buffer of the thread.
+std::span<std::byte> reply_buffer([[maybe_unused]] fuse_req_t request, std::size_t size) {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+  char* payload = nullptr;
+  std::size_t payload_bytes = 0;
+  if (over_uring(request) &&
+      fuse_req_get_payload(request, &payload, &payload_bytes, nullptr) == 0)
+    return {reinterpret_cast<std::byte*>(payload), std::min(size, payload_bytes)};
+#endif
+  thread_local std::unique_ptr<std::byte[]> buffer;
+  if (buffer == nullptr) buffer = std::make_unique_for_overwrite<std::byte[]>(kLargestReply);
+  return {buffer.get(), std::min(size, kLargestReply)};
+}
+
+/// Answers a request that we do not serve; the kernel does not ask again after ENOSYS.
+template <RequestType kType, int kCode>
+void refuse(fuse_req_t request) {
+  begin(request, kType);
+  fuse_reply_err(request, kCode);
+}
+
+// Names.
+
+void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  FuseConnection& connection = begin(request, RequestType::kLookup);
+  std::optional<Attributes> found;
+  answer(request, [&]() -> std::variant<NewName, NoName> {
+    found = connection.volume->lookup(Ino{parent}, name);
+    if (found) return NewName{Ino{parent}, name, *found};
+    return NoName{Ino{parent}, name};
+  });
+}
+
+void forget(fuse_req_t request, fuse_ino_t ino, std::uint64_t count) {
+  begin(request, RequestType::kForget).volume->forget(Ino{ino}, count);
+  fuse_reply_none(request);
+}
+
+void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
+  FuseConnection& connection = begin(request, RequestType::kForget);
+  for (std::size_t i = 0; i < count; ++i)
+    connection.volume->forget(Ino{forgets[i].ino}, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
+  begin(request, RequestType::kMknod);
+  answer(request, [&] {
+    return NewName{Ino{parent}, name,
+                   volume_of(request).make_node(Ino{parent}, name, mode, device,
+                                                caller_of(request))};
+  });
+}
+
+void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
+  begin(request, RequestType::kMkdir);
+  answer(request, [&] {
+    return NewName{Ino{parent}, name,
+                   volume_of(request).make_directory(Ino{parent}, name, mode, caller_of(request))};
+  });
+}
+
+void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
+  begin(request, RequestType::kSymlink);
+  answer(request, [&] {
+    return NewName{Ino{parent}, name,
+                   volume_of(request).make_symlink(Ino{parent}, name, target, caller_of(request))};
+  });
+}
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
+  begin(request, RequestType::kTmpfile);
+  answer(request, [&] {
+    NewFile file{volume_of(request).make_temporary(Ino{parent}, mode, caller_of(request)), *info};
+    file.file.keep_cache = 1;
+    return file;
+  });
+}
+#endif
+
+void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
+  begin(request, RequestType::kLink);
+  answer(request, [&] {
+    return NewName{Ino{parent}, name, volume_of(request).link(Ino{ino}, Ino{parent}, name)};
+  });
+}
+
+void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  begin(request, RequestType::kUnlink);
+  answer(request, [&] {
+    volume_of(request).unlink(Ino{parent}, name);
+    return Done{};
+  });
+}
+
+void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  begin(request, RequestType::kRmdir);
+  answer(request, [&] {
+    volume_of(request).rmdir(Ino{parent}, name);
+    return Done{};
+  });
+}
+
+RenameMode rename_mode(unsigned flags) {
+  switch (flags) {
+    case 0:
+      return RenameMode::kReplace;
+    case RENAME_NOREPLACE:
+      return RenameMode::kNoReplace;
+    case RENAME_EXCHANGE:
+      return RenameMode::kExchange;
+    default:
+      throw PosixError(EINVAL);  // RENAME_WHITEOUT, or both of the others
+  }
+}
+
+void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
+            const char* new_name, unsigned flags) {
+  FuseConnection& connection = begin(request, RequestType::kRename);
+  answer(request, [&] {
+    connection.volume->rename(Ino{parent}, name, Ino{new_parent}, new_name, rename_mode(flags));
+    connection.caches.saw_name(Ino{new_parent}, new_name);
+    return Done{};
+  });
+}
+
+void readlink(fuse_req_t request, fuse_ino_t ino) {
+  begin(request, RequestType::kReadlink);
+  answer(request, [&] { return Text{volume_of(request).readlink(Ino{ino})}; });
+}
+
+// Attributes.
+
+void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
+  begin(request, RequestType::kGetattr);
+  answer(request, [&] { return Attr{volume_of(request).getattr(Ino{ino})}; });
+}
+
+SetAttributes changes_of(const struct stat& wanted, int set) {
+  SetAttributes change;
+  if (set & FUSE_SET_ATTR_MODE) change.mode = wanted.st_mode;
+  if (set & FUSE_SET_ATTR_UID) change.uid = wanted.st_uid;
+  if (set & FUSE_SET_ATTR_GID) change.gid = wanted.st_gid;
+  if (set & FUSE_SET_ATTR_SIZE) change.size = unsigned_offset(wanted.st_size);
+  if (set & FUSE_SET_ATTR_ATIME_NOW) change.atime = SetAttributes::Now{};
+  else if (set & FUSE_SET_ATTR_ATIME) change.atime = to_time(wanted.st_atim);
+  if (set & FUSE_SET_ATTR_MTIME_NOW) change.mtime = SetAttributes::Now{};
+  else if (set & FUSE_SET_ATTR_MTIME) change.mtime = to_time(wanted.st_mtim);
+  if (set & FUSE_SET_ATTR_CTIME) change.ctime = to_time(wanted.st_ctim);
+#ifdef FUSE_SET_ATTR_KILL_SUID
+  // The bit on the wire is one for both, FATTR_KILL_SUIDGID.
+  change.clear_setid = (set & FUSE_SET_ATTR_KILL_SUID) != 0;
+#endif
+  return change;
+}
+
+void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int set, fuse_file_info*) {
+  begin(request, RequestType::kSetattr);
+  answer(request, [&] {
+    return Attr{
+        volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
+  });
+}
+
+void statfs(fuse_req_t request, fuse_ino_t) {
+  begin(request, RequestType::kStatfs);
+  answer(request, [&] { return volume_of(request).statfs(); });
+}
+
+// Directories.
+
+/// Packs entries into `out` until one does not fit.
+class DirectoryPage {
+ public:
+  DirectoryPage(fuse_req_t request, Ino directory, std::span<std::byte> out)
+      : request_(request), directory_(directory), out_(out) {}
+
+  bool add(const DirectoryEntry& entry, bool plus) {
+    char name[kMaxNameBytes + 1];
+    if (entry.name.size() > kMaxNameBytes) throw CorruptionError("a name is longer than 255 bytes");
+    std::memcpy(name, entry.name.data(), entry.name.size());
+    name[entry.name.size()] = '\0';
+    auto* at = reinterpret_cast<char*>(out_.data()) + used_;
+    const std::size_t room = out_.size() - used_;
+    const auto next = static_cast<off_t>(entry.cookie);
+    std::size_t size = 0;
+    if (plus) {
+      const fuse_entry_param parameters = entry_of(entry);
+      size = fuse_add_direntry_plus(request_, at, room, name, &parameters, next);
+    } else {
+      const struct stat status = entry_of(entry).attr;
+      size = fuse_add_direntry(request_, at, room, name, &status, next);
+    }
+    if (size > room) return false;
+    used_ += size;
+    if (entry.attributes != nullptr) {
+      FuseKernelCache& caches = connection_of(request_).caches;
+      caches.saw(entry.ino);
+      caches.saw_name(directory_, entry.name);
+    }
+    return true;
+  }
+
+  std::size_t used() const { return used_; }
+  ByteView bytes() const { return out_.first(used_); }
+
+ private:
+  /// Without attributes the kernel learns type and number only, and holds no lookup (node id 0).
+  static fuse_entry_param entry_of(const DirectoryEntry& entry) {
+    if (entry.attributes != nullptr) return to_entry(*entry.attributes);
+    fuse_entry_param parameters{};
+    parameters.attr.st_ino = to_integer(entry.ino);
+    parameters.attr.st_mode = entry.type;
+    return parameters;
+  }
+
+  const fuse_req_t request_;
+  const Ino directory_;
+  const std::span<std::byte> out_;
+  std::size_t used_ = 0;
+};
+
+void read_directory(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, bool plus) {
+  answer(request, [&] {
+    DirectoryPage page(request, Ino{ino}, reply_buffer(request, size));
+    try {
+      volume_of(request).read_directory(
+          Ino{ino}, unsigned_offset(offset), plus,
+          [&](const DirectoryEntry& entry) { return page.add(entry, plus); });
+    } catch (const Error&) {
+      if (page.used() == 0) throw;  // else the entries count; the next call fails again
+    }
+    return Data{page.bytes()};
+  });
+}
+
+void readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  begin(request, RequestType::kReaddir);
+  read_directory(request, ino, size, offset, false);
+}
+
+void readdirplus(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset,
+                 fuse_file_info*) {
+  begin(request, RequestType::kReaddirplus);
+  read_directory(request, ino, size, offset, true);
+}
+
+// Opening. ENOSYS means "no need to ask again": the kernel then keeps pages and entries by itself.
+
+void open(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  if (begin(request, RequestType::kOpen).no_open) {
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
+  info->keep_cache = 1;
+  fuse_reply_open(request, info);
+}
+
+void opendir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  if (begin(request, RequestType::kOpendir).no_opendir) {
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
+  info->keep_cache = 1;
+  info->cache_readdir = 1;
+  fuse_reply_open(request, info);
+}
+
+void release(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
+  refuse<RequestType::kRelease, 0>(request);
+}
+
+void releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
+  refuse<RequestType::kReleasedir, 0>(request);
+}
+
+void flush(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
+  refuse<RequestType::kFlush, ENOSYS>(request);
+}
+
+/// The kernel makes the file with MKNOD then, and needs no OPEN: one request for both.
+void create(fuse_req_t request, fuse_ino_t, const char*, mode_t, fuse_file_info*) {
+  refuse<RequestType::kCreate, ENOSYS>(request);
+}
+
+// Data.
+
+void read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
+  begin(request, RequestType::kRead);
+  answer(request, [&] {
+    const std::span<std::byte> buffer = reply_buffer(request, size);
+    const std::size_t got = volume_of(request).read(Ino{ino}, unsigned_offset(offset), buffer);
+    return Data{buffer.first(got)};
+  });
+}
+
+/// True if the writer lacks CAP_FSETID, so that setuid and setgid must go. Where the kernel's flag is
+/// out of reach, everybody but root does.
+template <class Info>
+bool clears_setid(fuse_req_t request, const Info& info) {
+  if (!over_uring(request) && FuseTraffic::wire_request().known)
+    return FuseTraffic::wire_request().kills_setid;
+  if constexpr (requires { info.kill_suidgid; }) return info.kill_suidgid != 0;
+  return !info.writepage && fuse_req_ctx(request)->uid != 0;
+}
+
+/// Counts a write that runs in a thread which should be reading requests.
+class InlineWrite {
+ public:
+  explicit InlineWrite(FuseConnection& connection)
+      : connection_(connection), before_(connection.inline_writes.fetch_add(1)) {}
+  ~InlineWrite() { connection_.inline_writes.fetch_sub(1); }
+  InlineWrite(const InlineWrite&) = delete;
+  InlineWrite& operator=(const InlineWrite&) = delete;
+  unsigned others() const { return before_; }
+
+ private:
+  FuseConnection& connection_;
+  const unsigned before_;
+};
+
+/// A write may be held back while the store is behind. When half of the threads are in writes, the
+/// next ones go elsewhere, with a copy of their data, so that threads are left for the rest.
+bool should_hand_off(const FuseConnection& connection, const InlineWrite& running, bool uring) {
+  const unsigned limit = uring ? 1 : std::max(1u, connection.options.max_threads / 2);
+  return running.others() >= limit && connection.slow.waiting() < kMaxWaitingWrites;
+}
+
+void write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t size, off_t offset,
+           fuse_file_info* info) {
+  FuseConnection& connection = begin(request, RequestType::kWrite);
+  FuseTraffic::WriteTicket ticket = connection.traffic.take_write_ticket(info->writepage);
+  const ByteView bytes = as_bytes({data, size});
+  const bool clear_setid = clears_setid(request, *info);
+  const auto body = [request, ino, offset, clear_setid](ByteView view) {
+    volume_of(request).write(Ino{ino}, unsigned_offset(offset), view, clear_setid);
+    return Written{view.size()};
+  };
+  const InlineWrite running(connection);
+  if (!should_hand_off(connection, running, over_uring(request))) {
+    answer(request, [&] { return body(bytes); });
+    return;
+  }
+  struct Held {
+    Bytes data;
+    FuseTraffic::WriteTicket ticket;
+  };
+  auto held = std::make_shared<Held>(Held{Bytes(bytes.begin(), bytes.end()), std::move(ticket)});
+  answer_slowly(request, [held = std::move(held), body] { return body(held->data); });
+}
+
+/// fsync waits for the device, and one flush answers all who wait: as many as possible should.
+void fsync(fuse_req_t request, fuse_ino_t ino, int, fuse_file_info*) {
+  begin(request, RequestType::kFsync);
+  answer_slowly(request, [request, ino] {
+    volume_of(request).fsync(Ino{ino});
+    return Done{};
+  });
+}
+
+void fsyncdir(fuse_req_t request, fuse_ino_t ino, int, fuse_file_info*) {
+  begin(request, RequestType::kFsyncdir);
+  answer_slowly(request, [request, ino] {
+    volume_of(request).fsync(Ino{ino});
+    return Done{};
+  });
+}
+
+AllocateMode allocate_mode(int mode) {
+  switch (mode) {
+    case 0:
+      return AllocateMode::kExtend;
+    case FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kKeepSize;
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kPunchHole;
+    case FALLOC_FL_ZERO_RANGE:
+      return AllocateMode::kZeroRange;
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kZeroRangeKeepSize;
+    default:
+      throw PosixError(EOPNOTSUPP);  // collapse, insert, unshare
+  }
+}
+
+void fallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length,
+               fuse_file_info*) {
+  begin(request, RequestType::kFallocate);
+  answer(request, [&] {
+    volume_of(request).allocate(Ino{ino}, allocate_mode(mode), unsigned_offset(offset),
+                                unsigned_offset(length));
+    return Done{};
+  });
+}
+
+void lseek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
+  begin(request, RequestType::kLseek);
+  answer(request, [&] {
+    if (whence != SEEK_DATA && whence != SEEK_HOLE) throw PosixError(EINVAL);
+    const SeekWhat what = whence == SEEK_DATA ? SeekWhat::kData : SeekWhat::kHole;
+    return Position{volume_of(request).seek(Ino{ino}, unsigned_offset(offset), what)};
+  });
+}
+
+void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info*,
+                     fuse_ino_t to, off_t to_offset, fuse_file_info*, std::size_t size, int flags) {
+  begin(request, RequestType::kCopyFileRange);
+  answer(request, [&] {
+    if (flags != 0) throw PosixError(EINVAL);
+    // The reply counts in 32 bits.
+    const std::uint64_t part = std::min<std::uint64_t>(size, 1u << 30);
+    return Written{volume_of(request).copy_range(Ino{from}, unsigned_offset(from_offset), Ino{to},
+                                                 unsigned_offset(to_offset), part)};
+  });
+}
+
+void ioctl(fuse_req_t request, fuse_ino_t, unsigned, void*, fuse_file_info*, unsigned, const void*,
+           std::size_t, std::size_t) {
+  refuse<RequestType::kIoctl, ENOTTY>(request);
+}
+
+// Extended attributes.
+
+bool without_xattrs(fuse_req_t request, RequestType type) {
+  if (!begin(request, type).options.noxattr) return false;
+  fuse_reply_err(request, ENOSYS);
+  return true;
+}
+
+bool clears_setgid(fuse_req_t request, const char* name) {
+  if (std::strcmp(name, "system.posix_acl_access") != 0) return false;
+  if (!over_uring(request) && connection_of(request).long_setxattr)
+    return FuseTraffic::wire_request().acl_kills_setgid;
+  return fuse_req_ctx(request)->uid != 0;
+}
+
+void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value,
+              std::size_t size, int flags) {
+  if (without_xattrs(request, RequestType::kSetxattr)) return;
+  answer(request, [&] {
+    if (flags != 0 && flags != XATTR_CREATE && flags != XATTR_REPLACE) throw PosixError(EINVAL);
+    const XattrMode mode = flags == XATTR_CREATE    ? XattrMode::kCreate
+                           : flags == XATTR_REPLACE ? XattrMode::kReplace
+                                                    : XattrMode::kAny;
+    volume_of(request).set_xattr(Ino{ino}, name, as_bytes({value, size}), mode,
+                                 clears_setgid(request, name));
+    return Done{};
+  });
+}
+
+using Value = std::variant<Data, ValueSize, Refused>;
+
+/// `size` 0 asks for the size.
+Value value_reply(ByteView value, std::size_t size) {
+  if (size == 0) return ValueSize{value.size()};
+  if (value.size() > size) return Refused{ERANGE};
+  return Data{value};
+}
+
+void getxattr(fuse_req_t request, fuse_ino_t ino, const char* name, std::size_t size) {
+  if (without_xattrs(request, RequestType::kGetxattr)) return;
+  std::optional<Bytes> value;
+  answer(request, [&]() -> Value {
+    value = volume_of(request).get_xattr(Ino{ino}, name);
+    if (!value) return Refused{ENODATA};
+    return value_reply(*value, size);
+  });
+}
+
+void listxattr(fuse_req_t request, fuse_ino_t ino, std::size_t size) {
+  if (without_xattrs(request, RequestType::kListxattr)) return;
+  std::string list;
+  answer(request, [&]() -> Value {
+    for (const std::string& name : volume_of(request).list_xattrs(Ino{ino}))
+      list.append(name.c_str(), name.size() + 1);
+    return value_reply(as_bytes(list), size);
+  });
+}
+
+void removexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
+  if (without_xattrs(request, RequestType::kRemovexattr)) return;
+  answer(request, [&] {
+    volume_of(request).remove_xattr(Ino{ino}, name);
+    return Done{};
+  });
+}
+
+/// Asked only without default_permissions; modes are not our business then.
+void access(fuse_req_t request, fuse_ino_t, int) { refuse<RequestType::kAccess, ENOSYS>(request); }
+
+}  // namespace
+
+fuse_lowlevel_ops fuse_operations() {
+  fuse_lowlevel_ops operations{};
+  operations.init = [](void* connection, fuse_conn_info* offer) {
+    agree(*static_cast<FuseConnection*>(connection), *offer);
+  };
+  operations.lookup = lookup;
+  operations.forget = forget;
+  operations.forget_multi = forget_multi;
+  operations.getattr = getattr;
+  operations.setattr = setattr;
+  operations.readlink = readlink;
+  operations.mknod = mknod;
+  operations.mkdir = mkdir;
+  operations.unlink = unlink;
+  operations.rmdir = rmdir;
+  operations.symlink = symlink;
+  operations.rename = rename;
+  operations.link = link;
+  operations.open = open;
+  operations.read = read;
+  operations.write = write;
+  operations.flush = flush;
+  operations.release = release;
+  operations.fsync = fsync;
+  operations.opendir = opendir;
+  operations.readdir = readdir;
+  operations.readdirplus = readdirplus;
+  operations.releasedir = releasedir;
+  operations.fsyncdir = fsyncdir;
+  operations.statfs = statfs;
+  operations.setxattr = setxattr;
+  operations.getxattr = getxattr;
+  operations.listxattr = listxattr;
+  operations.removexattr = removexattr;
+  operations.access = access;
+  operations.create = create;
+  operations.ioctl = ioctl;
+  operations.fallocate = fallocate;
+  operations.lseek = lseek;
+  operations.copy_file_range = copy_file_range;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  operations.tmpfile = tmpfile;
+#endif
+  return operations;
+}
+
+}  // namespace varve

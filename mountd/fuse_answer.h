@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <pthread.h>
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "mountd/fuse_connection.h"
+#include "mountd/fuse_library.h"
+
+namespace varve {
+
+inline FuseConnection& connection_of(fuse_req_t request) {
+  return *static_cast<FuseConnection*>(fuse_req_userdata(request));
+}
+inline Volume& volume_of(fuse_req_t request) { return *connection_of(request).volume; }
+
+/// What a request can be answered with; one send() each.
+struct Done {};
+struct Refused { int code; };                       ///< an errno without an exception
+struct NewName { Ino parent; const char* name; Attributes attributes; };
+struct NoName { Ino parent; const char* name; };    ///< cached as absent
+struct NewFile { Attributes attributes; fuse_file_info file; };
+struct Attr { Attributes attributes; };
+struct Text { std::string text; };
+struct Data { ByteView bytes; };                    ///< must live until it is sent
+struct Written { std::size_t size_bytes; };
+struct Position { std::uint64_t offset; };
+struct ValueSize { std::size_t size_bytes; };
+
+void send(fuse_req_t request, Done);
+void send(fuse_req_t request, Refused);
+void send(fuse_req_t request, const NewName& entry);
+void send(fuse_req_t request, const NoName& entry);
+void send(fuse_req_t request, NewFile file);
+void send(fuse_req_t request, const Attr& attributes);
+void send(fuse_req_t request, const Text& text);
+void send(fuse_req_t request, const Data& data);
+void send(fuse_req_t request, Written written);
+void send(fuse_req_t request, Position position);
+void send(fuse_req_t request, ValueSize size);
+void send(fuse_req_t request, const FileSystemFigures& figures);
+template <class... Replies>
+void send(fuse_req_t request, const std::variant<Replies...>& reply) {
+  std::visit([request](const auto& chosen) { send(request, chosen); }, reply);
+}
+
+/// As libfuse wants them, with infinite timeouts: nobody else changes the volume.
+struct stat to_stat(const Attributes& attributes);
+fuse_entry_param to_entry(const Attributes& attributes);
+inline constexpr double kForever = 86400.0 * 365 * 10;
+
+/// The errno for the exception being handled. What is no everyday refusal is counted and logged,
+/// each sentence once.
+int errno_of_current_exception(FuseConnection& connection);
+
+/// io_uring's threads are cancelled when a session ends; a handler must be finished first, because
+/// cancellation unwinds and no handler lets anything pass.
+class NoCancel {
+ public:
+  NoCancel() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~NoCancel() { pthread_setcancelstate(before_, nullptr); }
+  NoCancel(const NoCancel&) = delete;
+  NoCancel& operator=(const NoCancel&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+/// Runs `body` and sends what it returns, or the errno of what it throws: the only place where
+/// exceptions become errnos. `body` must not reply itself.
+template <class Body>
+void answer(fuse_req_t request, Body&& body) {
+  const NoCancel uncancelled;
+  int code = 0;
+  try {
+    send(request, std::forward<Body>(body)());
+    return;
+  } catch (...) {
+    code = errno_of_current_exception(connection_of(request));
+  }
+  fuse_reply_err(request, code);
+}
+
+/// The same in a thread that may wait. `body` is copied: it owns what it uses.
+template <class Body>
+void answer_slowly(fuse_req_t request, Body body) {
+  const NoCancel uncancelled;
+  FuseConnection& connection = connection_of(request);
+  try {
+    connection.slow.run([request, body] { answer(request, body); });
+  } catch (...) {
+    fuse_reply_err(request, errno_of_current_exception(connection));
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/fuse_kernel_cache.h"
+
+#include <utility>
+#include <vector>
+
+#include "mountd/fuse_slow_calls.h"
+#include "mountd/fuse_wire.h"
+
+namespace varve {
+
+FuseKernelCache::FuseKernelCache(Notify notify, std::size_t max_names)
+    : notify_(std::move(notify)), max_names_(max_names) {}
+
+void FuseKernelCache::saw(Ino ino) {
+  const std::uint64_t page = to_integer(ino) / kInosPerPage;
+  Shard& shard = shards_[page % kShards];
+  MutexLock lock(shard.mutex);
+  shard.pages[page].set(to_integer(ino) % kInosPerPage);
+}
+
+void FuseKernelCache::saw_name(Ino parent, std::string_view name) {
+  if (has_epochs_.load(std::memory_order_relaxed)) return;
+  MutexLock lock(mutex_);
+  if (!names_[to_integer(parent)].emplace(name).second) return;
+  if (++name_count_ <= max_names_) return;
+  // Never forget a name that the kernel may still hold: let it go there first.
+  for (auto& [directory, names] : names_) overflow_[directory].merge(names);
+  names_.clear();
+  names_[to_integer(parent)].emplace(name);  // its reply is still to come
+  name_count_ = 1;
+  start_worker();
+}
+
+void FuseKernelCache::begin_invalidation() {
+  if (has_epochs_.load() && send(notify_new_epoch()) != 0) {
+    // Refused although promised: nothing else reaches the names. The caller's users see old names
+    // until they are evicted, so say it loudly.
+    has_epochs_.store(false);
+  }
+  MutexLock lock(mutex_);
+  ++wanted_;
+  start_worker();
+}
+
+void FuseKernelCache::finish_invalidation() {
+  MutexLock lock(mutex_);
+  const std::uint64_t wanted = wanted_;
+  while (done_ < wanted && !stopping_.load()) changed_.wait(mutex_);
+}
+
+void FuseKernelCache::stop() {
+  std::thread worker;
+  {
+    MutexLock lock(mutex_);
+    stopping_.store(true);
+    worker.swap(worker_);
+    changed_.notify_all();
+  }
+  if (worker.joinable()) worker.join();
+}
+
+void FuseKernelCache::start_worker() {
+  if (!worker_.joinable() && !stopping_.load())
+    worker_ = start_quiet_thread("fuse-notify", [this] { work(); });
+  changed_.notify_all();
+}
+
+void FuseKernelCache::work() {
+  MutexLock lock(mutex_);
+  while (!stopping_.load()) {
+    if (wanted_ == done_ && overflow_.empty()) {
+      changed_.wait(mutex_);
+      continue;
+    }
+    const std::uint64_t wanted = wanted_;
+    Names names = std::exchange(overflow_, {});
+    if (wanted != done_) {
+      for (auto& [directory, some] : names_) names[directory].merge(some);
+      names_.clear();
+      name_count_ = 0;
+    }
+    const bool inodes_too = wanted != done_;
+    lock.unlock();
+    // Names first: a lookup that comes between finds the new inode's attributes.
+    drop_names(names);
+    if (inodes_too) drop_inodes();
+    lock.lock();
+    done_ = wanted;
+    changed_.notify_all();
+  }
+}
+
+void FuseKernelCache::drop_inodes() {
+  for (Shard& shard : shards_) {
+    std::vector<std::uint64_t> inos;
+    {
+      MutexLock lock(shard.mutex);
+      for (const auto& [page, bits] : shard.pages)
+        for (std::size_t bit = 0; bit < kInosPerPage; ++bit)
+          if (bits.test(bit)) inos.push_back(page * kInosPerPage + bit);
+    }
+    for (const std::uint64_t ino : inos) send(notify_invalid_inode(ino));
+  }
+  send(notify_invalid_inode(to_integer(kRootIno)));
+}
+
+void FuseKernelCache::drop_names(const Names& names) {
+  for (const auto& [directory, some] : names)
+    for (const std::string& name : some) send(notify_invalid_name(directory, name));
+}
+
+int FuseKernelCache::send(ByteView notification) {
+  if (stopping_.load()) return 0;
+  notifications_.fetch_add(1, std::memory_order_relaxed);
+  return notify_(notification);
+}
+
+}  // namespace varve

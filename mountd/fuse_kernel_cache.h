@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bitset>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "fs/volume.h"
+#include "store/base/mutex.h"
+
+namespace varve {
+
+/// What the kernel may hold of one volume: which inodes, and on kernels without epochs (before
+/// Linux 6.16) which names. All timeouts are infinite, so when the volume changes from below
+/// (live rollback) the kernel must be told. A thread of its own tells it, because the kernel waits
+/// inside a notification for pages that are being written, and those writes may wait for us.
+///
+/// An inode once seen is known for the life of the connection: a FORGET can cross a lookup of the
+/// same inode, and telling the kernel about one it does not know costs a microsecond. One bit each.
+///
+/// Safe to share between threads.
+class FuseKernelCache {
+ public:
+  /// Writes one notification to the kernel; returns 0 or the errno.
+  using Notify = std::function<int(ByteView)>;
+  /// `max_names`: more are dropped from the kernel's cache and forgotten here.
+  explicit FuseKernelCache(Notify notify, std::size_t max_names = 1u << 20);
+  ~FuseKernelCache() { stop(); }
+  FuseKernelCache(const FuseKernelCache&) = delete;
+  FuseKernelCache& operator=(const FuseKernelCache&) = delete;
+
+  /// The kernel can make all names stale at once; then names need not be remembered. Before the
+  /// first name.
+  void set_has_epochs(bool has_epochs) { has_epochs_.store(has_epochs); }
+
+  /// Call before the reply that tells the kernel of the inode.
+  void saw(Ino ino);
+  /// Also for names that do not exist: the kernel caches their absence.
+  void saw_name(Ino parent, std::string_view name);
+
+  /// Names are stale when this returns if the kernel has epochs; the rest follows in the background.
+  /// Never blocks for long.
+  void begin_invalidation();
+  /// Returns when every invalidation begun so far is done, or the cache was stopped.
+  void finish_invalidation();
+  /// Sends no more notifications; begun ones are done when it returns.
+  void stop();
+
+  std::uint64_t notifications() const { return notifications_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::size_t kShards = 16;
+  static constexpr std::size_t kInosPerPage = 512;
+  struct Shard {
+    Mutex mutex;
+    std::unordered_map<std::uint64_t, std::bitset<kInosPerPage>> pages GUARDED_BY(mutex);
+  };
+  using Names = std::unordered_map<std::uint64_t, std::unordered_set<std::string>>;
+
+  void work();
+  void start_worker() REQUIRES(mutex_);
+  void drop_inodes();
+  void drop_names(const Names& names);
+  int send(ByteView notification);
+
+  const Notify notify_;
+  const std::size_t max_names_;
+  std::atomic<bool> has_epochs_{false};
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> notifications_{0};
+  std::array<Shard, kShards> shards_;
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::thread worker_ GUARDED_BY(mutex_);
+  Names names_ GUARDED_BY(mutex_);
+  std::size_t name_count_ GUARDED_BY(mutex_) = 0;
+  Names overflow_ GUARDED_BY(mutex_);           ///< names to drop from the kernel
+  std::uint64_t wanted_ GUARDED_BY(mutex_) = 0;  ///< invalidations begun
+  std::uint64_t done_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace varve

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/fuse_mount.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <thread>
+#include <utility>
+
+#include "mountd/fuse_connection.h"
+#include "mountd/fuse_device.h"
+#include "mountd/fuse_session.h"
+#include "mountd/mount_point.h"
+#include "mountd/unix_socket.h"
+#include "store/base/error.h"
+#include "store/base/log.h"
+#include "store/base/mutex.h"
+
+namespace varve {
+namespace {
+
+/// Each round finds the connection busy with dirty pages; a program that dirties them for ever must
+/// not hold a snapshot up for ever.
+constexpr int kMaxFlushRounds = 100;
+/// Requests sent to make every waiting thread take one; each takes about 50 us.
+constexpr int kMaxBarriers = 1000;
+
+/// Runs a piece of work on each processor in turn, then where the thread was allowed before.
+template <class Work>
+void on_each_processor(const Work& work) {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return work();
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (!CPU_ISSET(processor, &allowed)) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    ::sched_setaffinity(0, sizeof one, &one);
+    work();
+  }
+  ::sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+void check_uring() {
+  if (!FuseSession::knows_uring())
+    throw UserError(ENOSYS,
+                    "this build of Varve uses a libfuse without io_uring; mount with "
+                    "--transport=plain");
+  std::ifstream file("/sys/module/fuse/parameters/enable_uring");
+  char enabled = 'N';
+  if (!(file >> enabled))
+    throw UserError(ENOSYS,
+                    "this kernel has no FUSE over io_uring (Linux 6.14 brought it); mount with "
+                    "--transport=plain");
+  if (enabled != 'Y' && enabled != '1')
+    throw UserError(EOPNOTSUPP,
+                    "FUSE over io_uring is switched off; switch it on with 'echo Y > "
+                    "/sys/module/fuse/parameters/enable_uring', or mount with --transport=plain");
+}
+
+FuseMount::Options completed(FuseMount::Options options, const Volume& volume) {
+  options.mountpoint = absolute_mount_point(options.mountpoint);
+  if (options.fsname.empty()) options.fsname = "varve#" + options.volume;
+  options.read_only = options.read_only || volume.read_only();
+  options.max_threads = std::max(2u, options.max_threads);
+  options.max_slow_threads = std::max(1u, options.max_slow_threads);
+  return options;
+}
+
+class ServedMount : public FuseMount {
+ public:
+  ServedMount(std::shared_ptr<Volume> volume, Options options)
+      : connection_(std::move(volume), std::move(options),
+                    [this](ByteView notification) { return session_->notify(notification); }) {}
+  ~ServedMount() override;
+
+  void start();
+  void unmount(Busy busy) override;
+  void wait() override;
+  bool alive() const override { return session_->connected(); }
+  bool flush_kernel() override;
+  void invalidate_all() override { connection_.caches.begin_invalidation(); }
+  void finish_invalidation() override { connection_.caches.finish_invalidation(); }
+  Figures figures() const override;
+  Transport transport() const override {
+    return connection_.uring_agreed ? Transport::kUring : Transport::kPlain;
+  }
+  const Options& options() const override { return connection_.options; }
+
+ private:
+  void serve();
+  void probe();
+  bool flush_locked() REQUIRES(control_);
+  void unmount_locked(Busy busy) REQUIRES(control_);
+  bool flush_through(int directory) REQUIRES(control_);
+  bool ask(int directory) const;
+  void end_connection();
+
+  FuseConnection connection_;
+  std::unique_ptr<FuseSession> session_;
+  std::uint64_t device_ = 0;
+  std::thread server_;
+
+  Mutex control_ ACQUIRED_BEFORE(state_mutex_);  ///< one flush or unmount at a time
+  Mutex state_mutex_;
+  CondVar state_changed_;
+  bool ended_ GUARDED_BY(state_mutex_) = false;
+};
+
+ServedMount::~ServedMount() {
+  if (!server_.joinable()) return;
+  try {
+    MutexLock lock(control_);
+    if (session_->connected()) {
+      flush_locked();
+      unmount_locked(Busy::kAbort);
+    }
+  } catch (const std::exception& error) {
+    log_warn("fuse", connection_.options.fsname + ": " + error.what());
+  }
+  end_connection();
+  server_.join();
+}
+
+void ServedMount::start() {
+  const FuseDevice mounted = mount_fuse(options());
+  device_ = mounted.device;
+  try {
+    session_ = std::make_unique<FuseSession>(connection_, mounted.descriptor);
+    server_ = start_quiet_thread("fuse-session", [this] { serve(); });
+    probe();
+  } catch (...) {
+    // The device may be closed; what is left is a mount that nobody serves.
+    try {
+      unmount_fuse(options().mountpoint, device_, Detach::kAborting);
+    } catch (const Error& error) {
+      log_warn("fuse", error.what());
+    }
+    throw;
+  }
+}
+
+void ServedMount::serve() {
+  session_->serve();
+  connection_.volume.reset();  // after an unmount the kernel forgets without a word
+  MutexLock lock(state_mutex_);
+  ended_ = true;
+  state_changed_.notify_all();
+}
+
+/// Waits for the first answer, so that a mount that cannot work is reported and not left behind.
+void ServedMount::probe() {
+  const Descriptor root(::open(options().mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct statfs figures {};
+  if (!root || ::fstatfs(root.get(), &figures) != 0)
+    throw UserError(errno, "the mount on " + options().mountpoint +
+                               " does not answer: " + errno_text(errno));
+  if (options().transport != Transport::kUring) return;
+  for (int i = 0; i < kMaxBarriers && !connection_.uring_seen; ++i) {
+    ::fstatfs(root.get(), &figures);
+    ::sched_yield();
+  }
+  if (!connection_.uring_agreed || !connection_.uring_seen)
+    throw UserError(EOPNOTSUPP, "FUSE over io_uring could not be started on " +
+                                    options().mountpoint + "; mount with --transport=plain");
+}
+
+void ServedMount::wait() {
+  MutexLock lock(state_mutex_);
+  while (!ended_) state_changed_.wait(state_mutex_);
+}
+
+bool ServedMount::flush_kernel() {
+  MutexLock lock(control_);
+  return flush_locked();
+}
+
+bool ServedMount::flush_locked() {
+  if (options().read_only || !session_->connected()) return true;  // nothing is dirty
+  // Opened for each flush: a descriptor that stays would keep the mount busy.
+  if (!is_mounted_at(options().mountpoint, device_)) return !session_->connected();
+  const Descriptor root(::open(options().mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat status {};
+  if (!root || ::fstat(root.get(), &status) != 0 || status.st_dev != device_)
+    return !session_->connected();
+  return flush_through(root.get());
+}
+
+bool ServedMount::flush_through(int directory) {
+  if (::syncfs(directory) != 0 && session_->connected())
+    throw StoreError(errno, "the kernel could not write what programs have changed on " +
+                                options().mountpoint + ": " + errno_text(errno));
+  // syncfs has sent every dirty page but need not have waited for the answers. A STATFS comes after
+  // them in the kernel's queue; when it is answered, each WRITE before it was read by one of our
+  // threads. A thread that has read one but not registered it yet is known to be reading, and moves
+  // on soon. WRITEs beyond max_background wait in another queue, and come while these are answered:
+  // then there is another round.
+  for (int round = 0; round < kMaxFlushRounds; ++round) {
+    const std::uint64_t before = connection_.traffic.page_cache_writes();
+    if (!ask(directory)) return !session_->connected();
+    const FuseTraffic::Readers readers = connection_.traffic.readers();
+    for (int i = 0; i < kMaxBarriers && !readers.all_moved(); ++i)
+      if (!ask(directory)) break;
+    connection_.traffic.drain_writes();
+    if (connection_.traffic.page_cache_writes() == before) break;
+  }
+  return true;
+}
+
+/// Sends a request through each queue of the connection and waits for the answers.
+bool ServedMount::ask(int directory) const {
+  struct statfs figures {};
+  bool answered = true;
+  const auto statfs = [&] { answered = ::fstatfs(directory, &figures) == 0 && answered; };
+  if (transport() == Transport::kUring) on_each_processor(statfs);
+  else statfs();
+  return answered;
+}
+
+void ServedMount::unmount(Busy busy) {
+  MutexLock lock(control_);
+  if (session_->connected()) {
+    if (busy != Busy::kAbort) flush_locked();
+    unmount_locked(busy);
+  }
+  // Nobody holds the mount any more, unless in another mount namespace or after kDetach.
+  if (!session_->connected()) wait();
+}
+
+void ServedMount::unmount_locked(Busy busy) {
+  const Detach how = busy == Busy::kRefuse   ? Detach::kIfIdle
+                     : busy == Busy::kDetach ? Detach::kLazily
+                                             : Detach::kAborting;
+  try {
+    unmount_fuse(options().mountpoint, device_, how);
+  } catch (const Error&) {
+    if (busy != Busy::kAbort || !session_->connected()) {
+      if (!session_->connected()) return;  // it ended meanwhile
+      throw;
+    }
+  }
+  if (busy == Busy::kAbort) {
+    end_connection();
+    wait();
+  }
+}
+
+void ServedMount::end_connection() {
+  if (session_->connected() && !abort_connection(device_)) session_->stop();
+}
+
+FuseMount::Figures ServedMount::figures() const {
+  return {connection_.traffic.requests(), connection_.traffic.failures(),
+          connection_.caches.notifications()};
+}
+
+}  // namespace
+
+std::unique_ptr<FuseMount> FuseMount::mount(std::shared_ptr<Volume> volume, Options options) {
+  Options complete = completed(std::move(options), *volume);
+  check_mount_directory(complete.mountpoint);
+  if (complete.transport == Transport::kUring) check_uring();
+  auto mount = std::make_unique<ServedMount>(std::move(volume), std::move(complete));
+  mount->start();
+  return mount;
+}
+
+}  // namespace varve

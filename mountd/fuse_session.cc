@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/fuse_session.h"
+
+#include <poll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mountd/fuse_adapter.h"
+#include "mountd/fuse_library.h"
+#include "store/base/error.h"
+#include "store/base/log.h"
+
+namespace varve {
+namespace {
+
+constexpr unsigned kUringDepth = 32;  // requests per core
+
+void log_of_library(fuse_log_level level, const char* format, va_list values) {
+  char text[512];
+  std::vsnprintf(text, sizeof text, format, values);
+  std::string line = text;
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  if (level <= FUSE_LOG_ERR) log_error("libfuse", line);
+  else if (level <= FUSE_LOG_WARNING) log_warn("libfuse", line);
+  else log(LogLevel::kDebug, "libfuse", line);
+}
+
+FuseConnection& connection_of_data(void* data) { return *static_cast<FuseConnection*>(data); }
+
+/// One read(2) of /dev/fuse, with the traffic told before and after. libfuse may cancel the thread
+/// in it, so it must not be noexcept.
+ssize_t read_device(int device, void* buffer, std::size_t size, void* data) {
+  FuseConnection& connection = connection_of_data(data);
+  connection.traffic.before_read();
+  const ssize_t got = ::read(device, buffer, size);
+  const int error = errno;
+  const auto* bytes = static_cast<const std::byte*>(buffer);
+  connection.traffic.after_read({bytes, got > 0 ? static_cast<std::size_t>(got) : 0},
+                                connection.long_setxattr.load(std::memory_order_relaxed));
+  errno = error == ECONNABORTED ? ENODEV : error;
+  return got;
+}
+
+ssize_t write_device(int device, iovec* parts, int count, void*) {
+  return ::writev(device, parts, count);
+}
+
+fuse_session* new_session(FuseConnection& connection) {
+  std::vector<std::string> words = {"varve"};
+  if (connection.options.transport == FuseMount::Transport::kUring) {
+    words.emplace_back("-oio_uring");
+    words.emplace_back("-oio_uring_q_depth=" + std::to_string(kUringDepth));
+  }
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
+  const fuse_lowlevel_ops operations = fuse_operations();
+  fuse_session* session =
+      fuse_session_new(&arguments, &operations, sizeof operations, &connection);
+  fuse_opt_free_args(&arguments);
+  return session;
+}
+
+}  // namespace
+
+bool FuseSession::knows_uring() { return FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18); }
+
+FuseSession::FuseSession(FuseConnection& connection, int device) : connection_(connection) {
+  fuse_set_log_func(&log_of_library);
+  session_ = new_session(connection);
+  fuse_custom_io io{};
+  io.read = &read_device;
+  io.writev = &write_device;
+  if (session_ == nullptr || fuse_session_custom_io(session_, &io, device) != 0) {
+    if (session_ != nullptr) fuse_session_destroy(session_);
+    ::close(device);
+    throw UserError(ENOSYS,
+                    "this libfuse cannot be given a device (custom I/O is missing); build Varve "
+                    "with its own libfuse");
+  }
+  MutexLock lock(mutex_);
+  device_ = device;
+}
+
+FuseSession::~FuseSession() {
+  if (session_ != nullptr) fuse_session_destroy(session_);
+}
+
+void FuseSession::serve() {
+  if (connection_.options.transport == FuseMount::Transport::kUring) loop_with_uring();
+  else loop();
+  connection_.slow.finish();  // their replies need the session
+  {
+    MutexLock lock(mutex_);
+    device_ = -1;
+    while (notifying_ != 0) notified_.wait(mutex_);
+  }
+  connection_.caches.stop();
+  fuse_session_destroy(session_);
+  session_ = nullptr;
+}
+
+void FuseSession::loop() {
+  const std::unique_ptr<fuse_loop_config, void (*)(fuse_loop_config*)> config(
+      fuse_loop_cfg_create(), &fuse_loop_cfg_destroy);
+  fuse_loop_cfg_set_clone_fd(config.get(), 0);
+  fuse_loop_cfg_set_max_threads(config.get(), connection_.options.max_threads);
+  const int result = fuse_session_loop_mt(session_, config.get());
+  if (result < 0)
+    log_warn("fuse", connection_.options.fsname + ": serving ended: " + errno_text(-result));
+}
+
+/// The rings have threads of their own; only the first request and FORGETs come here. When it ends,
+/// nothing may use a ring any more, so slow calls finish before libfuse frees them.
+void FuseSession::loop_with_uring() {
+  fuse_buf buffer{};
+  while (fuse_session_exited(session_) == 0) {
+    const int got = fuse_session_receive_buf(session_, &buffer);
+    if (got == -EINTR || got == -EAGAIN) continue;
+    if (got <= 0) break;
+    fuse_session_process_buf(session_, &buffer);
+  }
+  std::free(buffer.mem);
+  fuse_session_exit(session_);
+  connection_.slow.finish();
+  fuse_session_loop(session_);  // has exited already: stops the rings
+}
+
+bool FuseSession::stop() {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+  if (connection_.options.transport == FuseMount::Transport::kUring) return false;
+  MutexLock lock(mutex_);
+  if (device_ >= 0) fuse_session_exit(session_);
+  return true;
+#else
+  return false;
+#endif
+}
+
+bool FuseSession::connected() const {
+  MutexLock lock(mutex_);
+  if (device_ < 0) return false;
+  pollfd state{device_, 0, 0};
+  return ::poll(&state, 1, 0) == 0;
+}
+
+int FuseSession::notify(ByteView notification) const {
+  int device = -1;
+  {
+    MutexLock lock(mutex_);
+    if (device_ < 0) return ENODEV;
+    device = device_;
+    ++notifying_;
+  }
+  const ssize_t written = ::write(device, notification.data(), notification.size());
+  const int error = written < 0 ? errno : 0;
+  MutexLock lock(mutex_);
+  if (--notifying_ == 0) notified_.notify_all();
+  return error;
+}
+
+}  // namespace varve
