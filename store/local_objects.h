@@ -33,15 +33,16 @@ class LocalObjects final : public Objects {
   static void create(Disk& disk, const Paths& paths, const StoreId& id);
 
   /// Opens the index, or sets it aside and rebuilds it from the segments when it is missing,
-  /// damaged, of another store or of a newer format; see needs_references(). Throws StoreError,
-  /// CorruptionError.
+  /// damaged or of another store; see needs_references(). Throws StoreError, and UserError(ENOTSUP)
+  /// if the index or a segment is of a newer format.
   LocalObjects(Disk& disk, Paths paths, const StoreId& id, const StoreOptions& options);
   /// Stops the threads and leaves on disk what a crash would leave.
   ~LocalObjects() override;
 
   // --- recovery ---
 
-  /// The last commit that the index on disk holds; commits up to it need not be applied again.
+  /// The last commit that is published; after construction, the last one that the index on disk
+  /// holds: commits up to it need not be applied again.
   Csn applied_csn() const;
   /// Sets the index aside and makes one of all objects in the segments with zero references, for
   /// an owner that finds commits missing between applied_csn() and its journal, or that apply()
@@ -51,8 +52,8 @@ class LocalObjects final : public Objects {
   /// meanwhile and reclaim() does nothing.
   bool needs_references() const;
   /// Sets the number of birth events of each object as of commit `csn`, which becomes the applied
-  /// one; durable on return. Objects not named are dead. Throws CorruptionError that names the
-  /// first digest that is not there, after all others were set.
+  /// one; durable on return. Objects not named are dead. Named objects that are in no segment are
+  /// remembered as lost: reading one is CorruptionError, putting its content heals it.
   void set_references(
       Csn csn, const std::function<void(const std::function<void(const Digest&)>&)>& count);
   /// To be called once after recovery with the last commit: seals the segments that a crash left
@@ -66,7 +67,7 @@ class LocalObjects final : public Objects {
   /// Publishes a commit whose record is durable: lookups see it on return, the index on disk later.
   /// A commit up to applied_csn() is skipped. Waits while the changes not yet on disk are too many.
   /// Throws StoreError when the index cannot be written, and CorruptionError, with nothing
-  /// published, when a release has no birth.
+  /// published, when a release has no birth or a commit before this one was not applied.
   void apply(const CommitDelta& delta);
   /// The journal may forget commits up to this one: they are in the index, and durable there.
   Csn checkpointed_csn() const;
@@ -88,6 +89,7 @@ class LocalObjects final : public Objects {
     std::uint64_t purged_objects = 200'000;            ///< at most so many in one call
     std::uint64_t copied_bytes = 64ull << 20;          ///< by compaction, in one call
     std::uint32_t compact_below_live_percent = 70;
+    std::uint64_t retire_from_bytes = 4ull << 20;      ///< a sparse segment still written to
   };
   /// Frees objects that died before every pin, unlinks segments that hold nothing else, and
   /// compacts sparse ones. Returns the bytes given back to the host. Throws StoreError; nothing
@@ -96,7 +98,7 @@ class LocalObjects final : public Objects {
   std::uint64_t reclaim() { return reclaim(ReclaimLimits()); }
 
   struct Figures {
-    std::uint64_t live_bytes = 0;     ///< of records that the index knows, dead unpurged included
+    std::uint64_t live_bytes = 0;     ///< stored bytes, both copies, of objects with references
     std::uint64_t segment_bytes = 0;  ///< of segment files
     std::uint64_t objects = 0;        ///< that the index knows
     std::uint64_t object_reads = 0;   ///< from segments, since open
@@ -110,6 +112,9 @@ class LocalObjects final : public Objects {
 
   // --- checking ---
 
+  /// Reads every copy of `digest` from the disk, past the cache. False, and the object is counted
+  /// as damaged, if one is not what it should be; false if it is not there.
+  bool verify(const Digest& digest);
   /// Objects found damaged and not healed since.
   std::vector<Digest> damaged() const;
   /// Calls `visit` with each object with references, in order of digests, as of the last applied

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "store/commit_delta.h"
 #include "store/objects.h"
@@ -40,6 +41,11 @@ class LocalBatch final : public ObjectsBatch {
 
  private:
   struct State;
+
+  /// Counts a birth of an object whose place the batch knows; empty if it does not.
+  std::optional<Stored> count_birth(const Digest& digest);
+  Stored write(const Digest& digest, ByteView content, ObjectKind kind, bool heals);
+
   LocalObjects& objects_;
   std::unique_ptr<State> state_;
 };

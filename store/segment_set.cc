@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "store/base/error.h"
 #include "store/base/log.h"
@@ -109,7 +110,19 @@ void SegmentSet::note_written(const SegmentWriter& writer) {
   const MutexLock lock(mutex_);
   Segment& segment = segments_.at(writer.id());
   segment.bytes = std::max(segment.bytes, bytes);
-  segment.sealed = segment.sealed || sealed_bytes.has_value();
+  if (sealed_bytes && !segment.sealed) note_sealed(writer.id(), *sealed_bytes);
+}
+
+void SegmentSet::note_sealed(SegmentId id, std::uint64_t bytes) {
+  Segment& segment = segments_.at(id);
+  segment.bytes = bytes;
+  segment.sealed = true;
+  newly_sealed_[id] = bytes;
+}
+
+std::map<SegmentId, std::uint64_t> SegmentSet::take_newly_sealed() {
+  const MutexLock lock(mutex_);
+  return std::exchange(newly_sealed_, {});
 }
 
 void SegmentSet::sync(const SegmentHolds& holds) {
@@ -154,6 +167,20 @@ void SegmentSet::close_streams() {
   sync(holds);
 }
 
+void SegmentSet::retire_if_idle(SegmentId id) {
+  for (Stream& state : streams_) {
+    std::shared_ptr<SegmentWriter> writer;
+    {
+      const MutexLock lock(state.mutex);
+      // The only owner under the stream's lock: nobody can be about to append.
+      if (!state.writer || state.writer->id() != id || state.writer.use_count() != 1) continue;
+      writer.swap(state.writer);
+    }
+    writer->close();
+    note_written(*writer);
+  }
+}
+
 bool SegmentSet::seal(SegmentId id) {
   const std::unique_ptr<File> file = disk_.open(path_of(id), Disk::Mode::kReadWrite);
   std::uint64_t size = file->size();
@@ -169,9 +196,7 @@ bool SegmentSet::seal(SegmentId id) {
     size = end + footer.size();
   }
   const MutexLock lock(mutex_);
-  Segment& segment = segments_.at(id);
-  segment.bytes = size;
-  segment.sealed = true;
+  note_sealed(id, size);
   return true;
 }
 
@@ -197,15 +222,32 @@ std::shared_ptr<const File> SegmentSet::file_of(SegmentId id) const {
   return file;
 }
 
-Bytes SegmentSet::read(const Digest& digest, const Location& location,
-                       std::uint32_t stored_bytes) const {
+Bytes SegmentSet::read_raw(const Digest& digest, const Location& location,
+                           std::uint32_t stored_bytes) const {
   const std::shared_ptr<const File> file = file_of(location.segment);
   if (stored_bytes < kRecordHeaderBytes || stored_bytes > record_bytes(kMaxObjectBytes)) {
     throw CorruptionError("object " + digest.hex() + ": impossible size in the index");
   }
   Bytes bytes(stored_bytes);
   bytes.resize(file->read_at(location.offset, bytes));
-  return open_record(identity_of(location.segment), location.offset, digest, bytes);
+  return bytes;
+}
+
+Bytes SegmentSet::read(const Digest& digest, const Location& location,
+                       std::uint32_t stored_bytes) const {
+  return open_record(identity_of(location.segment), location.offset, digest,
+                     read_raw(digest, location, stored_bytes));
+}
+
+StoredRecord SegmentSet::read_record(const Digest& digest, const Location& location,
+                                     std::uint32_t stored_bytes) const {
+  const SegmentIdentity identity = identity_of(location.segment);
+  StoredRecord record;
+  record.bytes = read_raw(digest, location, stored_bytes);
+  open_record(identity, location.offset, digest, record.bytes);
+  record.header = *decode_record_header(identity, location.offset, record.bytes);
+  record.bytes.resize(record_bytes(record.header.payload_bytes));
+  return record;
 }
 
 std::optional<std::vector<FooterEntry>> SegmentSet::footer_of(const File& file,
@@ -258,9 +300,20 @@ std::uint64_t SegmentSet::remove(SegmentId id) {
     const auto found = segments_.find(id);
     bytes = found->second.bytes;
     segments_.erase(found);
+    newly_sealed_.erase(id);
   }
   files_.erase(id);
   return bytes;
+}
+
+void SegmentSet::set_aside(SegmentId id) {
+  disk_.rename(path_of(id), path_of(id) + ".damaged");
+  {
+    const MutexLock lock(mutex_);
+    segments_.erase(id);
+    newly_sealed_.erase(id);
+  }
+  files_.erase(id);
 }
 
 SegmentId SegmentSet::last_id() const {

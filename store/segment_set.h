@@ -59,14 +59,22 @@ class SegmentSet {
   void sync(const SegmentHolds& holds);
   /// Seals the segments being written and makes them durable; the next append begins new ones.
   void close_streams();
-  /// Writes the footer of a segment that a crash left without; true if it has one now.
+  /// Seals `id` if it is being written to and no batch holds it, so that it can be compacted.
+  void retire_if_idle(SegmentId id);
+  /// Writes the footer of a segment that a crash left without; true if it has one now. Throws
+  /// CorruptionError if the file is no segment of this store.
   bool seal(SegmentId id);
+  /// Segments sealed since the last call, with their sizes.
+  std::map<SegmentId, std::uint64_t> take_newly_sealed();
 
   // --- reading ---
 
   /// The content of `digest` at `location`, verified. Throws CorruptionError that names it, or
   /// StoreError: ENOENT if there is no such segment (any more).
   Bytes read(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
+  /// The same as a record that can be appended elsewhere, its content verified too.
+  StoredRecord read_record(const Digest& digest, const Location& location,
+                           std::uint32_t stored_bytes) const;
   /// Calls `visit` with each record, in order of offsets: from the footer, or by scanning for
   /// records whose checksums are right. Throws CorruptionError if the file is no segment of this
   /// store.
@@ -79,6 +87,9 @@ class SegmentSet {
   /// Unlinks the file. Readers that have it open go on. Returns the bytes given back. The caller
   /// makes sure that nothing points there; a segment in use stays, and 0 is returned.
   std::uint64_t remove(SegmentId id);
+  /// Takes a file that cannot be read out of the set and renames it to "<name>.damaged", so that
+  /// nothing uses or removes it.
+  void set_aside(SegmentId id);
   /// The highest id used so far.
   SegmentId last_id() const;
   std::uint64_t total_bytes() const;
@@ -101,9 +112,11 @@ class SegmentSet {
   std::shared_ptr<SegmentWriter> current(SegmentStream stream);
   void retire(SegmentStream stream, const std::shared_ptr<SegmentWriter>& writer);
   void note_written(const SegmentWriter& writer);
+  void note_sealed(SegmentId id, std::uint64_t bytes) REQUIRES(mutex_);
   void sync_names(const std::vector<std::shared_ptr<SegmentWriter>>& writers);
   void refuse_after_failed_sync() const;
   std::shared_ptr<const File> file_of(SegmentId id) const;
+  Bytes read_raw(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
   std::optional<std::vector<FooterEntry>> footer_of(const File& file, SegmentId id) const;
   std::vector<FooterEntry> scan(const File& file, SegmentId id) const;
 
@@ -118,6 +131,7 @@ class SegmentSet {
   mutable Mutex mutex_;
   std::map<SegmentId, Segment> segments_ GUARDED_BY(mutex_);
   SegmentId last_id_ GUARDED_BY(mutex_);
+  std::map<SegmentId, std::uint64_t> newly_sealed_ GUARDED_BY(mutex_);
 
   std::atomic<bool> sync_failed_{false};
   std::atomic<std::uint64_t> flushes_{0};

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "store/base/lru_cache.h"
+#include "store/base/mutex.h"
+#include "store/index.h"
+#include "store/local_objects.h"
+#include "store/segment_set.h"
+
+namespace varve {
+
+/// Contents by digest, verified when they were put in.
+using ObjectCache = LruCache<Digest, Bytes>;
+
+/// What LocalObjects is made of, for its own source files and LocalBatch. `index` and `segments`
+/// are replaced only by a rebuild, which nothing runs beside.
+struct LocalObjects::Parts {
+  Parts(Disk& host_disk, Paths where, const StoreId& id, const StoreOptions& chosen)
+      : disk(host_disk),
+        paths(std::move(where)),
+        store(id),
+        options(chosen),
+        cache(chosen.object_cache_bytes) {}
+
+  /// Opens index and segments; rebuilds the index if it must be.
+  void open();
+  void rebuild(const std::string& reason);
+
+  /// Reads `digest` from the segments into the cache. Throws CorruptionError that names it.
+  SharedBytes load(const Digest& digest);
+  /// Reads a record whose place is known, from the second copy if the first is damaged, or gone
+  /// though it cannot have moved.
+  SharedBytes load_from(const Digest& digest, const Placement& placement, bool may_have_moved);
+  void remember(const Digest& digest, const SharedBytes& content);
+
+  /// Tells the index which segments were sealed.
+  void note_segments();
+
+  Disk& disk;
+  const Paths paths;
+  const StoreId store;
+  const StoreOptions options;
+  ReadPins pins;
+  std::unique_ptr<Index> index;  // after the pins, which it asks
+  std::unique_ptr<SegmentSet> segments;
+  ObjectCache cache;
+  std::atomic<std::uint64_t> object_reads{0};
+
+  /// One reclaim at a time; taken before every lock of index and segments.
+  Mutex reclaim_mutex;
+  /// Segments with records that cannot be moved because they are damaged; tried again after a
+  /// restart.
+  std::set<SegmentId> unmovable GUARDED_BY(reclaim_mutex);
+};
+
+}  // namespace varve

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/reclaim.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "store/base/error.h"
+#include "store/base/log.h"
+#include "store/local_parts.h"
+
+namespace varve {
+
+std::uint64_t LocalObjects::reclaim(const ReclaimLimits& limits) {
+  Parts& parts = *parts_;
+  const MutexLock lock(parts.reclaim_mutex);
+  // Before the recount every object has zero references: all would be purged.
+  if (parts.index->needs_references()) return 0;
+  parts.note_segments();
+  Reclaim round(*parts.index, *parts.segments, limits, parts.unmovable);
+  const std::uint64_t freed = round.run(parts.pins.horizon());
+  parts.note_segments();
+  return freed;
+}
+
+std::uint64_t Reclaim::run(Csn horizon) {
+  index_.flush();  // the dead are found in the file
+  index_.purge(horizon, limits_.purged_objects);
+  retire_sparse_writers();
+  std::uint64_t freed = unlink_empty();
+  try {
+    if (compact()) freed += unlink_empty();
+  } catch (const StoreError& error) {
+    // No room for copies: what could be unlinked is, the rest waits until there is.
+    if (error.code() != ENOSPC && error.code() != EDQUOT) throw;
+    log_warn("reclaim", error.what());
+  }
+  return freed;
+}
+
+std::vector<SegmentId> Reclaim::empty_segments() const {
+  std::vector<SegmentId> out;
+  // Files first: one that is listed unused is not written to any more, so its live bytes can only
+  // fall.
+  const std::vector<SegmentSet::Info> files = segments_.list();
+  const std::map<SegmentId, std::uint64_t> live = index_.live_bytes();
+  for (const SegmentSet::Info& file : files) {
+    if (!file.in_use && !live.contains(file.id)) out.push_back(file.id);
+  }
+  return out;
+}
+
+std::uint64_t Reclaim::unlink_empty() {
+  const std::vector<SegmentId> empty = empty_segments();
+  if (empty.empty()) return 0;
+  // The file on disk may still point into them; after a power cut it would again.
+  index_.checkpoint();
+  std::uint64_t freed = 0;
+  for (const SegmentId id : empty) {
+    freed += segments_.remove(id);
+    index_.forget_segment(id);
+    unmovable_.erase(id);
+  }
+  return freed;
+}
+
+void Reclaim::retire_sparse_writers() {
+  const std::map<SegmentId, std::uint64_t> live = index_.live_bytes();
+  for (const SegmentSet::Info& file : segments_.list()) {
+    if (!file.in_use || file.bytes < limits_.retire_from_bytes) continue;
+    const auto bytes = live.find(file.id);
+    if (bytes == live.end() || is_sparse(bytes->second, file.bytes)) {
+      segments_.retire_if_idle(file.id);
+    }
+  }
+}
+
+bool Reclaim::is_sparse(std::uint64_t live_bytes, std::uint64_t file_bytes) const {
+  return live_bytes * 100 < file_bytes * limits_.compact_below_live_percent;
+}
+
+std::vector<SegmentId> Reclaim::sparse_segments() const {
+  const std::vector<SegmentSet::Info> files = segments_.list();
+  const std::map<SegmentId, std::uint64_t> live = index_.live_bytes();
+  std::vector<std::pair<double, SegmentId>> found;
+  for (const SegmentSet::Info& file : files) {
+    const auto bytes = live.find(file.id);
+    if (file.in_use || bytes == live.end() || unmovable_.contains(file.id)) continue;
+    if (!is_sparse(bytes->second, file.bytes)) continue;
+    found.emplace_back(static_cast<double>(bytes->second) / static_cast<double>(file.bytes),
+                       file.id);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<SegmentId> out;
+  for (const auto& [ratio, id] : found) out.push_back(id);
+  return out;
+}
+
+bool Reclaim::compact() {
+  bool moved = false;
+  for (const SegmentId id : sparse_segments()) {
+    if (copied_bytes_ >= limits_.copied_bytes) break;
+    SegmentHolds holds;
+    try {
+      if (compact_segment(id, holds)) {
+        moved = true;
+      } else {
+        unmovable_.insert(id);
+      }
+    } catch (const CorruptionError& error) {
+      log_error("reclaim", error.what());
+      unmovable_.insert(id);
+    }
+  }
+  return moved;
+}
+
+bool Reclaim::compact_segment(SegmentId id, SegmentHolds& holds) {
+  std::vector<Index::Move> moves;
+  bool complete = true;
+  segments_.visit_records(id, [&](const FooterEntry& entry) {
+    complete = copy_record(id, entry, holds, moves) && complete;
+  });
+  // Durable before the index can say so.
+  segments_.sync(holds);
+  index_.relocate(moves);
+  return complete;
+}
+
+bool Reclaim::copy_record(SegmentId id, const FooterEntry& entry, SegmentHolds& holds,
+                          std::vector<Index::Move>& moves) {
+  const Location here{id, entry.offset};
+  const std::optional<ObjectState> state = index_.find(entry.digest);
+  if (!state) return true;
+  const Placement& placement = state->placement;
+  const bool first = placement.primary == here;
+  if (!first && placement.mirror != here) return true;
+  try {
+    StoredRecord record = segments_.read_record(entry.digest, here, placement.stored_bytes);
+    const SegmentStream stream = entry.mirror ? SegmentStream::kMirror : SegmentStream::kMoved;
+    copied_bytes_ += record.bytes.size();
+    moves.push_back(
+        Index::Move{entry.digest, here, segments_.append(stream, record, holds)});
+    return true;
+  } catch (const CorruptionError& error) {
+    log_error("reclaim", error.what());
+    index_.note_damaged(entry.digest);
+    return false;
+  }
+}
+
+}  // namespace varve
