@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/cli/commands.h"
+
+#include <array>
+
+namespace varve::cli {
+
+std::span<const Command* const> all_commands() {
+  static constexpr std::array<const Command*, 24> kAll{
+      &kVolumeCreate,  &kVolumeInspect,   &kVolumeLs,   &kVolumeRm,   &kVolumeSet,
+      &kVolumeRestore, &kVolumePurge,     &kSnapshotCreate, &kSnapshotInspect,
+      &kSnapshotLs,    &kSnapshotRm,      &kDaemonRun,  &kDaemonStop, &kInit,
+      &kMount,         &kUmount,          &kClone,      &kRollback,   &kDiff,
+      &kDf,            &kStatus,          &kSync,       &kRepair,     &kVersion};
+  return kAll;
+}
+
+}  // namespace varve::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "mountd/cli/commands.h"
+#include "mountd/cli/exit_status.h"
+#include "mountd/cli/output.h"
+#include "mountd/cli/service.h"
+#include "mountd/size_text.h"
+
+namespace varve::cli {
+namespace {
+
+constexpr std::array kOptions{
+    Option{0, "json", nullptr, "Print JSON, sizes in bytes"},
+};
+
+std::string percent(std::uint64_t used, std::uint64_t size) {
+  if (size == 0) return "-";
+  return std::to_string(static_cast<unsigned>(100.0 * static_cast<double>(used) /
+                                                  static_cast<double>(size) + 0.5)) + "%";
+}
+
+void print_figures(const Json& figures) {
+  Table table({"VOLUME", "SIZE", "USED", "AVAILABLE", "USE%", "INODES"});
+  for (const Json& volume : figures["Volumes"]) {
+    const std::uint64_t size = volume["Size"], used = volume["Used"];
+    table.add({volume["Volume"], quota_text(size), size_text(used),
+               size_text(volume["Available"].get<std::uint64_t>()), percent(used, size),
+               std::to_string(volume["Inodes"].get<std::uint64_t>())});
+  }
+  table.print();
+  const Json& store = figures["Store"];
+  const std::uint64_t held = store["SegmentBytes"].get<std::uint64_t>() +
+                             store["JournalBytes"].get<std::uint64_t>();
+  print_line("");
+  print_line("Store " + store["Path"].get<std::string>() + " takes " + size_text(held) + ", " +
+             size_text(store["FreeBytes"].get<std::uint64_t>()) + " of " +
+             size_text(store["TotalBytes"].get<std::uint64_t>()) + " are free");
+}
+
+int run(const Invocation& invocation) {
+  Service service(invocation);
+  Json figures;
+  if (invocation.arguments.empty()) {
+    figures = service.call("GET", "/v1/df");
+  } else {
+    for (const std::string& name : invocation.arguments) {
+      Json one = service.call("GET", "/v1/df?volume=" + percent_encode(name));
+      if (figures.is_null()) {
+        figures = std::move(one);
+      } else {
+        figures["Volumes"].push_back(one["Volumes"][0]);
+      }
+    }
+  }
+  if (invocation.flag("json")) {
+    print_json(figures);
+  } else {
+    print_figures(figures);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+const Command kDf{"", "df", "[VOLUME...]", "Show the space that volumes use",
+                  "USED counts the data of the files; what volumes and snapshots share is stored once.",
+                  kOptions, 0, static_cast<std::size_t>(-1), run};
+
+}  // namespace varve::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "mountd/cli/commands.h"
+#include "mountd/cli/exit_status.h"
+#include "mountd/cli/output.h"
+#include "mountd/cli/service.h"
+
+namespace varve::cli {
+namespace {
+
+constexpr std::array kOptions{
+    Option{0, "json", nullptr, "Print JSON"},
+};
+
+/// The path's bytes: JSON holds those of a path that is not UTF-8 in hex.
+std::string path_of(const Json& change, const std::string& field) {
+  const auto hex = change.find(field + "_hex");
+  if (hex == change.end()) return change[field];
+  const std::string digits = *hex;
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
+std::string line_of(const Json& change) {
+  const std::string word = change["change"], path = escaped(path_of(change, "path"));
+  if (word == "added") return "A " + path;
+  if (word == "removed") return "D " + path;
+  if (word == "modified") return "M " + path;
+  return "R " + escaped(path_of(change, "old_path")) + " -> " + path;
+}
+
+int run(const Invocation& invocation) {
+  const std::string& before = invocation.arguments[0];
+  std::string after = invocation.arguments.back();
+  if (invocation.arguments.size() == 1) {
+    const std::size_t at = before.find('@');
+    if (at == std::string::npos)
+      throw UsageError("one argument must be VOLUME@SNAPSHOT, to compare with the volume's present "
+                       "state; else give two");
+    after = before.substr(0, at);
+  }
+  Service service(invocation, Absent::kFail);
+  const Json reply = service.call("GET", "/v1/diff?before=" + percent_encode(before) +
+                                             "&after=" + percent_encode(after));
+  if (invocation.flag("json")) {
+    print_json(reply["changes"]);
+  } else {
+    for (const Json& change : reply["changes"]) print_line(line_of(change));
+  }
+  return kOk;
+}
+
+}  // namespace
+
+const Command kDiff{
+    "", "diff", "BEFORE [AFTER]", "List the paths that differ between two states",
+    "Each side is VOLUME@SNAPSHOT or VOLUME (its present state, which AFTER is unless given).\n"
+    "Lines begin with A (added), D (removed), M (modified) or R (renamed: OLD -> NEW).",
+    kOptions, 1, 2, run};
+
+}  // namespace varve::cli

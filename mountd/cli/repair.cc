@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cerrno>
+
+#include "fs/repository.h"
+#include "mountd/cli/commands.h"
+#include "mountd/cli/exit_status.h"
+#include "mountd/cli/output.h"
+#include "mountd/http_client.h"
+#include "mountd/store_location.h"
+#include "store/base/disk.h"
+#include "store/base/error.h"
+
+namespace varve::cli {
+namespace {
+
+constexpr std::array kOptions{
+    Option{0, "drop-damaged-journal", nullptr,
+           "Give up what a damaged journal holds after the damage"},
+};
+
+int run(const Invocation& invocation) {
+  const std::string store = store_location(invocation.store);
+  if (HttpClient::connect(control_socket_path(store)))
+    throw UserError(EBUSY, "a daemon serves store " + store +
+                               "; end it first (varve daemon stop)");
+  if (!Store::exists(Disk::host(), store))
+    throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
+  RepositoryOptions options;
+  options.background = false;
+  options.store.drop_damaged_journal = invocation.flag("drop-damaged-journal");
+  const auto repository = Repository::open(Disk::host(), store, false, options);
+  const std::size_t volumes = repository->volumes().size();
+  repository->close();
+  print_line("store " + store + " opens and is clean: " + std::to_string(volumes) + " volume(s)");
+  return kOk;
+}
+
+}  // namespace
+
+const Command kRepair{
+    "", "repair", "", "Recover a store that no daemon serves",
+    "Opens the store, which replays the journal and rebuilds a missing or damaged index. A damaged\n"
+    "journal is refused unless --drop-damaged-journal accepts the loss of what follows the damage.",
+    kOptions, 0, 0, run};
+
+}  // namespace varve::cli

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+
+#include "mountd/cli/commands.h"
+#include "mountd/cli/output.h"
+#include "mountd/cli/service.h"
+#include "mountd/mount_point.h"
+#include "store/base/error.h"
+
+namespace varve::cli {
+namespace {
+
+constexpr std::array kOptions{
+    Option{'l', "lazy", nullptr, "Detach now, end when the last program has left"},
+    Option{'f', "force", nullptr, "End now; programs that use the files get errors"},
+};
+
+bool is_path(const std::string& where) {
+  return where.find('/') != std::string::npos || where == "." || where == "..";
+}
+
+/// The kernel's mount that `where` means; none if there is none of ours.
+std::optional<KernelMount> kernel_mount(const std::string& where) {
+  std::optional<KernelMount> found;
+  for (const KernelMount& mount : kernel_mounts())
+    if ((is_path(where) ? mount.mount_point : mount.source) ==
+        (is_path(where) ? where : "varve#" + where))
+      found = mount;
+  return found;
+}
+
+/// A mount that nobody serves any more is cleaned up here. False if there is none.
+bool clean_stale(const std::string& where) {
+  const auto mount = kernel_mount(where);
+  if (!mount) return false;
+  struct stat status {};
+  if (::stat(mount->mount_point.c_str(), &status) == 0 || errno != ENOTCONN)
+    throw UserError(EBUSY, mount->mount_point +
+                               " is served by another store's daemon; name it with --store");
+  detach_stale_mount(mount->mount_point);
+  print_line("the daemon of " + mount->mount_point + " was gone; the stale mount is detached");
+  return true;
+}
+
+void unmount_one(Service& service, const std::string& where, const std::string& busy) {
+  try {
+    if (!service.connect()) throw UserError(ENOENT, "");
+    const Json mount = service.call("DELETE", "/v1/mounts", {{"where", where}, {"busy", busy}});
+    if (mount["Detached"].get<bool>())
+      print_warning(where + " is unmounted here; programs or containers still use the files");
+  } catch (const UserError& error) {
+    if (error.code() != ENOENT) throw;
+    if (clean_stale(where)) return;
+    throw UserError(ENOENT, where + " is not mounted; 'varve status' lists the mounts");
+  }
+}
+
+int run(const Invocation& invocation) {
+  if (invocation.flag("lazy") && invocation.flag("force"))
+    throw UsageError("--lazy and --force exclude each other");
+  const std::string busy = invocation.flag("lazy")    ? "detach"
+                           : invocation.flag("force") ? "abort"
+                                                      : "refuse";
+  Service service(invocation, Absent::kFail);
+  return for_each_argument(invocation, [&](const std::string& where) {
+    unmount_one(service, is_path(where) ? absolute_mount_point(where) : where, busy);
+  });
+}
+
+}  // namespace
+
+const Command kUmount{
+    "", "umount", "DIR|VOLUME[@SNAPSHOT]...", "Unmount",
+    "What programs wrote is in the volume when the command returns. A mount in use is refused unless\n"
+    "--lazy or --force is given. The mount of a daemon that is gone is detached.",
+    kOptions, 1, static_cast<std::size_t>(-1), run};
+
+}  // namespace varve::cli

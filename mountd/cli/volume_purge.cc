@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <charconv>
+#include <chrono>
+
+#include "mountd/cli/commands.h"
+#include "mountd/cli/exit_status.h"
+#include "mountd/cli/output.h"
+#include "mountd/cli/service.h"
+
+namespace varve::cli {
+namespace {
+
+constexpr std::array kOptions{
+    Option{0, "older-than", "AGE", "Only what was removed longer ago: 90s, 30m, 12h, 7d or 4w"},
+};
+
+std::int64_t parse_age_seconds(const std::string& text) {
+  std::int64_t number = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit(result.ptr, text.data() + text.size());
+  std::int64_t seconds = 0;
+  if (unit == "s") seconds = 1;
+  if (unit == "m") seconds = 60;
+  if (unit == "h") seconds = 3600;
+  if (unit == "d") seconds = 86'400;
+  if (unit == "w") seconds = 604'800;
+  if (result.ec != std::errc{} || number < 0 || number > 100'000'000 || seconds == 0)
+    throw UsageError("age '" + text + "' is not a number with s, m, h, d or w, such as 7d");
+  return number * seconds;
+}
+
+int run(const Invocation& invocation) {
+  Json request = Json::object();
+  if (const auto age = invocation.value("older-than")) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const std::int64_t seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(now).count() - parse_age_seconds(*age);
+    request["trashed_before_ns"] = seconds > 0 ? seconds * 1'000'000'000 : 0;
+  }
+  Service service(invocation, Absent::kFail);
+  const Json reply = service.call("DELETE", "/v1/trash", request);
+  print_line("purged " + std::to_string(reply["purged"].get<std::uint64_t>()) + " volume(s)");
+  return kOk;
+}
+
+}  // namespace
+
+const Command kVolumePurge{
+    "volume", "purge", "", "Remove the volumes in the trash for good",
+    "Their space comes back in the background. This cannot be undone.", kOptions, 0, 0, run};
+
+}  // namespace varve::cli
