@@ -1,0 +1,226 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what is missing, builds, and runs every test.
+#
+#   tests/run.sh [--help] [STAGE...]      all stages without arguments, in the order of the list
+#
+# Prints each stage with its time, then "N passed, N failed"; status 1 if any failed.
+#
+#   VARVE_BUILD_ROOT     where the builds go (default build)
+#   VARVE_STAGE_SECONDS  the longest a stage may take (default 5400)
+#   VARVE_TIDY_SECONDS   the longest that tidy looks at files, the latest changed first (default 1200)
+#   PJDFSTEST            a checkout of the pjdfstest suite, for the stage posix
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+root=$PWD
+
+stage_list='layers          includes never run up the layers, licence lines, file sizes
+format          clang-format
+gcc             g++, optimised: all unit, model, crash and format tests
+cli             the command line against a daemon
+posix           POSIX suites on mounted volumes
+applications    SQLite, PostgreSQL, git, tar and a compiler on mounted volumes
+clang           clang with thread-safety analysis; all tests under address and undefined-behaviour sanitizers
+libfuse-system  the daemon with the system'"'"'s libfuse
+tsan            the concurrent tests under the thread sanitizer
+tidy            clang-tidy
+quickstart      examples/quickstart.sh'
+mapfile -t all_stages < <(awk '{ print $1 }' <<<"$stage_list")
+
+build_root=${VARVE_BUILD_ROOT:-build}
+case $build_root in /*) ;; *) build_root=$root/$build_root ;; esac
+jobs=$(nproc 2>/dev/null || echo 2)
+
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CLICOLOR=0 GTEST_COLOR=no
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=0
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0
+symbolizer=$(command -v llvm-symbolizer-14 || command -v llvm-symbolizer || true)
+if [ -n "$symbolizer" ]; then export ASAN_SYMBOLIZER_PATH=$symbolizer TSAN_SYMBOLIZER_PATH=$symbolizer; fi
+unset VARVE_STORE
+
+# configure NAME [CMAKE OPTION...]: the build directory $build_root/NAME
+configure() {
+  local name=$1 launcher=()
+  shift
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
+  cmake -S "$root" -B "$build_root/$name" -G Ninja -DVARVE_WERROR=ON "${launcher[@]}" "$@" >"$build_root/$name.log" 2>&1 || {
+    tail -n 40 "$build_root/$name.log"
+    return 1
+  }
+  grep -E '^(-- libfuse|CMake Warning|libfuse:)' "$build_root/$name.log" || true
+}
+
+# compile NAME [TARGET...]
+compile() {
+  local name=$1
+  shift
+  ninja --quiet -C "$build_root/$name" -j "$jobs" "$@"
+}
+
+# run_ctest NAME [CTEST OPTION...]
+run_ctest() {
+  local name=$1
+  shift
+  ctest --test-dir "$build_root/$name" -j 2 --output-on-failure --timeout 300 --no-tests=error "$@" |
+    grep -vE '^ *(Start +[0-9]+:|[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed )'
+}
+
+# The optimised build that several stages use.
+gcc_build() {
+  configure gcc -DCMAKE_CXX_COMPILER=g++ -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DVARVE_BENCH=ON
+  compile gcc
+}
+
+# clang_build NAME SANITIZER [TARGET...]
+clang_build() {
+  local name=$1 sanitizer=$2
+  shift 2
+  configure "$name" -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_CXX_FLAGS_DEBUG='-O1 -g1' -DVARVE_SANITIZE="$sanitizer"
+  compile "$name" "$@"
+}
+
+sources() {
+  git -c safe.directory='*' ls-files --cached --others --exclude-standard -- '*.h' '*.cc' 2>/dev/null ||
+    find store snapshot fs mountd tests examples -name '*.h' -o -name '*.cc'
+}
+
+stage_layers() { bash tests/check_layers.sh; }
+
+stage_format() {
+  sources | sort -u | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done |
+    xargs -r -d '\n' clang-format-14 --dry-run -Werror
+  echo "format: $(sources | wc -l) files"
+}
+
+stage_gcc() {
+  gcc_build
+  run_ctest gcc
+}
+
+stage_cli() {
+  gcc_build
+  bash tests/mountd/cli.sh "$build_root/gcc"
+}
+
+stage_posix() {
+  gcc_build
+  bash tests/posix/run.sh "$build_root/gcc"
+}
+
+stage_applications() {
+  gcc_build
+  bash tests/apps/run.sh "$build_root/gcc"
+}
+
+stage_clang() {
+  clang_build clang address
+  run_ctest clang
+}
+
+stage_libfuse-system() {
+  configure libfuse-system -DCMAKE_CXX_COMPILER=g++ -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DVARVE_SYSTEM_LIBFUSE=ON
+  compile libfuse-system varve varve_mountd_test varve_posix_test
+  run_ctest libfuse-system -L '^mountd$'
+  bash tests/posix/run.sh "$build_root/libfuse-system" suite
+}
+
+stage_tsan() {
+  clang_build tsan thread varve varve_store_test varve_fs_test varve_mountd_test
+  run_ctest tsan -L '^(store|fs|mountd)$'
+}
+
+# The latest changed files first, then the others.
+tidy_order() {
+  { git -c safe.directory='*' log --format= --name-only 2>/dev/null; sources; } | awk '!seen[$0]++' |
+    grep -E '^(store|snapshot|fs|mountd)/.*\.cc$' | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done
+}
+
+stage_tidy() {
+  local limit=${VARVE_TIDY_SECONDS:-1200} results status=0 total
+  configure tidy -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug -DVARVE_TESTS=OFF
+  results=$(mktemp -d)
+  : >"$results/clean"
+  total=$(tidy_order | wc -l)
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  tidy_order | timeout "$limit" xargs -d '\n' -P "$jobs" -I{} sh -c '
+    if clang-tidy-14 --quiet -p "$1" "$3" >"$2/out.$$" 2>/dev/null; then echo "$3" >>"$2/clean"
+    else echo "$3" >>"$2/dirty"; cat "$2/out.$$"; fi' tidy "$build_root/tidy" "$results" {} || status=$?
+  echo "tidy: $(wc -l <"$results/clean") of $total files are clean"
+  if [ "$status" -eq 124 ]; then echo "tidy: stopped after $limit s"; fi
+  if [ -e "$results/dirty" ]; then
+    echo "tidy: findings in"
+    sed 's/^/  /' "$results/dirty"
+    status=1
+  elif [ ! -s "$results/clean" ]; then
+    status=1
+  else
+    status=0
+  fi
+  rm -rf "$results"
+  return "$status"
+}
+
+stage_quickstart() { VARVE_BUILD_ROOT=$build_root bash examples/quickstart.sh; }
+
+is_stage() { printf '%s\n' "${all_stages[@]}" | grep -qxF -- "$1"; }
+
+packages_for() {
+  case " $* " in *' quickstart '*) echo build test container ;; *) echo build test ;; esac
+}
+
+# Runs one stage in a shell of its own, with a bound; prints its time.
+run_stage() {
+  local name=$1 started=$SECONDS status=0 prefix=()
+  printf '\n== %s\n' "$name"
+  # Sanitizers of clang 14 and the address randomisation of newer kernels collide.
+  case $name in clang | tsan) if setarch -R true 2>/dev/null; then prefix=(setarch -R); fi ;; esac
+  timeout -k 60 "${VARVE_STAGE_SECONDS:-5400}" "${prefix[@]}" bash tests/run.sh --stage "$name" </dev/null &
+  child=$!
+  wait "$child" || status=$?
+  if [ "$status" -eq 0 ]; then
+    passed+=("$name")
+    printf '== %s passed in %d s\n' "$name" $((SECONDS - started))
+  else
+    failed+=("$name")
+    printf '== %s FAILED in %d s (status %d)\n' "$name" $((SECONDS - started)) "$status"
+  fi
+}
+
+main() {
+  local name started=$SECONDS
+  [ "$#" -gt 0 ] || set -- "${all_stages[@]}"
+  for name in "$@"; do
+    is_stage "$name" || { echo "there is no stage '$name'; there are: ${all_stages[*]}" >&2; exit 2; }
+  done
+  mkdir -p "$build_root"
+  # shellcheck source=cmake/packages.sh
+  . cmake/packages.sh
+  # shellcheck disable=SC2046  # group names
+  install_packages $(packages_for "$@") || echo "going on with what is installed" >&2
+  passed=() failed=() child=''
+  trap '[ -z "$child" ] || kill -TERM "$child" 2>/dev/null; exit 130' INT TERM
+  for name in "$@"; do run_stage "$name"; done
+  printf '\n%d s in all\n' $((SECONDS - started))
+  [ "${#failed[@]}" -eq 0 ] || printf 'failed stage: %s\n' "${failed[@]}"
+  echo "${#passed[@]} passed, ${#failed[@]} failed"
+  [ "${#failed[@]}" -eq 0 ]
+}
+
+case ${1:-} in
+  --help | -h)
+    sed -n '3,13s/^# \{0,1\}//p' "$0"
+    printf '\nStages:\n'
+    printf '  %s\n' "${stage_list//$'\n'/$'\n'  }"
+    ;;
+  --stage)
+    set -e
+    mkdir -p "$build_root"
+    "stage_$2"
+    ;;
+  *) main "$@" ;;
+esac
