@@ -91,7 +91,9 @@ void OwnershipWorld::step() {
   const std::vector<VolumeId> heads = volumes();
   const std::vector<SnapshotRow> snapshots = catalog_->snapshots();
   const std::uint64_t dice = random(100);
-  if (dice < 50) {
+  if (dice < 8) {
+    toggle(pick(heads));
+  } else if (dice < 50) {
     const VolumeId volume = pick(heads);
     write(volume);
     if (random(10) < 8) commit(volume);
@@ -132,6 +134,16 @@ void OwnershipWorld::write(VolumeId volume) {
     overlays_[volume][key] =
         remove ? std::nullopt : std::optional("value " + std::to_string(random(kValues)));
   }
+}
+
+/// A record comes and goes again: nodes return to equal content with a later birth.
+void OwnershipWorld::toggle(VolumeId volume) {
+  commit(volume);
+  const std::uint64_t key = kKeys + random(3);
+  overlays_[volume][key] = "value 0";
+  commit(volume);
+  overlays_[volume][key] = std::nullopt;
+  commit(volume);
 }
 
 void OwnershipWorld::commit(Catalog::Change& change, VolumeId volume) {

@@ -41,6 +41,7 @@ class OwnershipWorld {
   void step();
   void create();
   void write(VolumeId volume);
+  void toggle(VolumeId volume);
   void commit(Catalog::Change& change, VolumeId volume);
   void commit(VolumeId volume);
   void snapshot(VolumeId volume);
