@@ -35,6 +35,23 @@ std::optional<Lsn> first_lsn_after(Head& head, const Overlay* done) {
   return head.active().first_lsn;
 }
 
+/// The counters as the cut has them. Does not wait for a closed gate.
+HeadInfoRecord info_at(Head& head, const Frozen& cut) {
+  std::vector<std::shared_ptr<const Overlay>> overlays{cut.overlay};
+  std::shared_ptr<const Base> base;
+  {
+    const MutexLock lock(head.gate());
+    base = head.base();
+    if (head.frozen().size() > 1) overlays.push_back(head.frozen().front().overlay);
+  }
+  for (const auto& overlay : overlays) {
+    const Overlay::Value* value = overlay->find(kHeadInfoKey);
+    if (value != nullptr && *value) return HeadInfoRecord::decode(**value);
+  }
+  const std::optional<Bytes> bytes = base->tree.find(kHeadInfoKey, Wait::kAllowed);
+  return bytes ? HeadInfoRecord::decode(*bytes) : HeadInfoRecord{};
+}
+
 }  // namespace
 
 Committer::Committer(Store& store, NodeCache& cache, Catalog& catalog, const Limits& limits)
@@ -145,8 +162,20 @@ bool Committer::uncommitted_before(Lsn lsn, std::optional<VolumeId> only) const 
   });
 }
 
-Lsn Committer::replay_from() const { return replay_from({}); }
+void Committer::change(const std::function<void(Catalog::Change&)>& edit) {
+  const MutexLock lock(round_mutex_);
+  const std::unique_ptr<Catalog::Change> change = catalog_.begin();
+  edit(*change);
+  change->finish(replay_from({}));
+}
 
+bool Committer::delete_step(std::size_t max_releases) {
+  const MutexLock lock(round_mutex_);
+  return catalog_.delete_step(max_releases, replay_from({}));
+}
+
+/// Where replay must begin if the process died just after the commit of `done`. Never goes back,
+/// because all commits hold round_mutex_.
 Lsn Committer::replay_from(const std::vector<Work>& done) const {
   // Before the heads are looked at: an operation that comes to one later lies behind it.
   Lsn out = store_.journal().end();
@@ -192,12 +221,7 @@ std::optional<SnapshotRow> Committer::snapshot(const SnapshotCut& cut) {
   row.name = cut.name;
   row.created_ns = cut.created_ns;
   row.labels = cut.labels;
-  const Overlay::Value* changed = frozen->overlay->find(kHeadInfoKey);
-  const std::optional<Bytes> bytes = changed != nullptr ? *changed : head->run([&] {
-    head->gate().assert_held();
-    return head->find(kHeadInfoKey);
-  });
-  const HeadInfoRecord info = bytes ? HeadInfoRecord::decode(*bytes) : HeadInfoRecord{};
+  const HeadInfoRecord info = info_at(*head, *frozen);
   row.logical_bytes = info.logical_bytes;
   row.quota_bytes = info.quota_bytes;
   return row;
@@ -211,6 +235,25 @@ void Committer::check_name(const SnapshotCut& cut) const {
     throw UserError(EEXIST, "A snapshot named " + cut.name +
                                 " already exists. Choose a different snapshot name");
   }
+}
+
+void Committer::commit_cuts(std::optional<VolumeId> only) {
+  const auto is_wanted = [&](const auto& entry) { return !only || entry.second.volume == *only; };
+  const auto pending = [&] {
+    const MutexLock lock(mutex_);
+    return std::any_of(cuts_.begin(), cuts_.end(), is_wanted);
+  };
+  while (pending() && round(only)) {
+  }
+}
+
+std::vector<SnapshotCut> Committer::pending_cuts(VolumeId volume) const {
+  std::vector<SnapshotCut> out;
+  const MutexLock lock(mutex_);
+  for (const auto& [overlay, cut] : cuts_) {
+    if (cut.volume == volume) out.push_back(cut);
+  }
+  return out;
 }
 
 // ---- admission ---------------------------------------------------------------------------------

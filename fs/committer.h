@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -62,15 +63,22 @@ class Committer {
   /// are held for the moment of the cut only, whatever is dirty.
   std::optional<SnapshotRow> snapshot(const SnapshotCut& cut);
 
+  /// Commits every snapshot that is cut, of all volumes or of one: it has its manifest then.
+  void commit_cuts(std::optional<VolumeId> only = std::nullopt);
+  /// Snapshots that are cut and not committed.
+  std::vector<SnapshotCut> pending_cuts(VolumeId volume) const;
+
   /// Before an operation that stores `bytes`, outside every lock: waits while too much is dirty,
   /// throws StoreError(ENOSPC) when neither the bytes nor what is dirty already would fit, or the
   /// error of a failing commit. 0 bytes are not held back.
   void admit(std::uint64_t bytes);
   /// The store wants its journal trimmed.
   void pressed();
-  /// Where replay must begin if the process died now, for changes of the catalog that commit no
-  /// generation.
-  Lsn replay_from() const;
+
+  /// One commit of the catalog that holds no generation: `edit` stages it. Rounds wait meanwhile.
+  void change(const std::function<void(Catalog::Change&)>& edit);
+  /// Catalog::delete_step.
+  bool delete_step(std::size_t max_releases);
 
  private:
   struct Work {
@@ -80,7 +88,7 @@ class Committer {
 
   std::vector<Work> select(std::optional<VolumeId> only);
   void run(const std::vector<Work>& work) REQUIRES(round_mutex_);
-  Lsn replay_from(const std::vector<Work>& done) const;
+  Lsn replay_from(const std::vector<Work>& done) const REQUIRES(round_mutex_);
   bool uncommitted_before(Lsn lsn, std::optional<VolumeId> only) const;
   void check_name(const SnapshotCut& cut) const REQUIRES(mutex_);
   void succeeded(const std::vector<Work>& work);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Work that nobody waits for: deletions, unlinked inodes, reclaim.
+#include <pthread.h>
+
+#include <chrono>
+#include <vector>
+
+#include "fs/repository_impl.h"
+#include "store/base/error.h"
+#include "store/base/log.h"
+
+namespace varve {
+namespace {
+
+/// Birth events that one commit of a deletion takes back at most.
+constexpr std::size_t kReleasesPerStep = 4096;
+/// Between two steps, so that commands and commits get their turn.
+constexpr std::chrono::milliseconds kStepPause{5};
+/// Between two looks when nothing was to be done.
+constexpr std::chrono::milliseconds kIdlePause{5000};
+
+}  // namespace
+
+void RepositoryImpl::sync() { store_->journal().flush(); }
+
+void RepositoryImpl::commit() { committer_.commit(); }
+
+bool RepositoryImpl::step() {
+  const bool committed = committer_.round();
+  return clean_step() || committed;
+}
+
+/// Unlinked inodes of the volumes in use.
+bool RepositoryImpl::free_orphans() {
+  const MutexLock admin(admin_mutex_);
+  std::vector<std::shared_ptr<AttachedVolume>> volumes;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, attachment] : attachments_) {
+      if (attachment.volume) volumes.push_back(attachment.volume);
+    }
+  }
+  bool worked = false;
+  for (const auto& volume : volumes) worked = volume->free_orphans_step() || worked;
+  return worked;
+}
+
+bool RepositoryImpl::clean_step() {
+  bool worked = free_orphans();
+  worked = committer_.delete_step(kReleasesPerStep) || worked;
+  // Only a commit makes objects die.
+  const Csn csn = store_->csn();
+  if (!worked && csn != reclaimed_csn_) {
+    reclaimed_csn_ = csn;
+    worked = store_->reclaim() > 0;
+  }
+  return worked;
+}
+
+void RepositoryImpl::request_cleaning() {
+  const MutexLock lock(clean_mutex_);
+  clean_wanted_ = true;
+  clean_wake_.notify_all();
+}
+
+void RepositoryImpl::clean_in_background() {
+  ::pthread_setname_np(::pthread_self(), "varve-clean");
+  bool worked = false;
+  for (;;) {
+    {
+      const MutexLock lock(clean_mutex_);
+      const auto pause = worked ? kStepPause : kIdlePause;
+      while (!stopping_ && !clean_wanted_) {
+        if (!clean_wake_.wait_for(clean_mutex_, pause)) break;
+      }
+      if (stopping_) return;
+      clean_wanted_ = false;
+    }
+    worked = false;
+    if (store_->figures().read_only) continue;
+    try {
+      worked = clean_step();
+    } catch (const Error& error) {
+      log_warn("repository", std::string("background cleaning: ") + error.what());
+    }
+  }
+}
+
+void RepositoryImpl::stop_threads() {
+  committer_.stop();
+  {
+    const MutexLock lock(clean_mutex_);
+    stopping_ = true;
+    clean_wake_.notify_all();
+  }
+  if (cleaner_.joinable()) cleaner_.join();
+}
+
+}  // namespace varve

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening a repository: what the journal holds of each volume becomes commits.
+#include <cerrno>
+#include <utility>
+
+#include "fs/generation.h"
+#include "fs/repository_impl.h"
+#include "fs/transaction.h"
+#include "store/base/error.h"
+#include "store/base/log.h"
+
+namespace varve {
+namespace {
+
+/// What the journal says about one volume, as generations in the order of their cuts.
+struct Replayed {
+  struct Part {
+    std::shared_ptr<Overlay> overlay;
+    Lsn end_lsn = 0;  ///< after the cut; 0: the end of the journal
+    std::optional<SnapshotCut> cut;
+  };
+  std::vector<Part> parts;
+
+  /// The generation that takes the next operation.
+  Overlay& open() {
+    if (parts.empty() || parts.back().cut) parts.push_back({std::make_shared<Overlay>(), 0, {}});
+    return *parts.back().overlay;
+  }
+  std::optional<Lsn> first_lsn() const {
+    return parts.empty() ? std::nullopt : parts.front().overlay->first_lsn;
+  }
+};
+
+using ReplayedVolumes = std::map<VolumeId, Replayed>;
+
+ReplayedVolumes replay(Store& store, const Catalog& catalog) {
+  ReplayedVolumes out;
+  store.replay([&](const JournalRecord& record) {
+    const bool is_cut = record.type == JournalType::kSnapshot;
+    if (!is_cut && record.type != JournalType::kOperation) return;
+    std::optional<SnapshotCut> cut;
+    if (is_cut) cut = SnapshotCut::decode(record.payload);
+    const VolumeId volume = cut ? cut->volume : OperationCodec::volume_of(record.payload);
+    const std::optional<VolumeRow> row = catalog.volume(volume);
+    if (!row || record.lsn < row->committed_lsn) return;
+    Replayed& replayed = out[volume];
+    Overlay& overlay = replayed.open();
+    if (!overlay.first_lsn) overlay.first_lsn = record.lsn;
+    if (cut) {
+      replayed.parts.back().cut = std::move(cut);
+      replayed.parts.back().end_lsn = record.end_lsn;
+    } else {
+      OperationCodec::replay(record.payload, overlay);
+    }
+  });
+  return out;
+}
+
+/// Where a replay after a crash during the recovery has to begin.
+Lsn oldest_lsn(const ReplayedVolumes& volumes, Lsn end) {
+  Lsn out = end;
+  for (const auto& [volume, replayed] : volumes) {
+    if (const auto first = replayed.first_lsn()) out = std::min(out, *first);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<Repository> Repository::open(Disk& disk, const std::string& path, bool create,
+                                             const RepositoryOptions& options) {
+  if (create && !Store::exists(disk, path)) Store::create(disk, path, options.store);
+  return std::make_unique<RepositoryImpl>(Store::open(disk, path, options.store), options);
+}
+
+RepositoryImpl::RepositoryImpl(std::unique_ptr<Store> store, const RepositoryOptions& options)
+    : options_(options),
+      store_(std::move(store)),
+      cache_(store_->objects(), options.node_cache_bytes),
+      catalog_(Catalog::load(*store_, cache_)),
+      committer_(*store_, cache_, *catalog_,
+                 {options.dirty_limit_bytes, options.dirty_stall_bytes, options.commit_interval_ms,
+                  options.store.worker_threads}),
+      alive_(std::make_shared<RepositoryImpl*>(this)) {
+  if (store_->needs_references()) recount_references();
+  recover();
+  store_->on_pressure([alive = std::weak_ptr(alive_)] {
+    if (const auto self = alive.lock()) (*self)->committer_.pressed();
+  });
+  if (!options_.background) return;
+  committer_.start();
+  cleaner_ = std::thread([this] { clean_in_background(); });
+}
+
+RepositoryImpl::~RepositoryImpl() {
+  alive_.reset();
+  stop_threads();
+}
+
+void RepositoryImpl::recount_references() {
+  log_warn("repository", "the index was lost; counting references from the trees");
+  store_->set_references([&](const std::function<void(const Digest&)>& count) {
+    catalog_->count_births(count);
+  });
+}
+
+/// Generation by generation, oldest first, all volumes of one step in one commit: a crash in
+/// between leaves the rest in the journal. What an operation acknowledged and the cut of every
+/// durable snapshot is there afterwards.
+void RepositoryImpl::recover() {
+  ReplayedVolumes volumes = replay(*store_, *catalog_);
+  const Lsn end = store_->journal().end();
+  while (!volumes.empty()) {
+    const std::unique_ptr<Catalog::Change> change = catalog_->begin();
+    for (auto at = volumes.begin(); at != volumes.end();) {
+      auto& [volume, replayed] = *at;
+      const Replayed::Part part = replayed.parts.front();
+      const VolumeRow row = catalog_->volume(volume).value();
+      stage_generation(*change, *catalog_, *store_, cache_,
+                       {volume, manifest_of(row).value().base, part.overlay, part.cut ? part.end_lsn : end,
+                        part.cut},
+                       options_.store.worker_threads);
+      replayed.parts.erase(replayed.parts.begin());
+      at = replayed.parts.empty() ? volumes.erase(at) : std::next(at);
+    }
+    change->finish(oldest_lsn(volumes, end));
+  }
+}
+
+void RepositoryImpl::close() {
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [volume, attachment] : attachments_) VARVE_CHECK(!attachment.volume);
+  }
+  committer_.commit();
+  stop_threads();
+  {
+    const MutexLock lock(mutex_);
+    attachments_.clear();
+  }
+  store_->close();
+}
+
+}  // namespace varve
