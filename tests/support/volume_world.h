@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -16,18 +17,27 @@
 namespace varve::test {
 
 /// One attached volume over a store in memory, with commits, remounts and crashes at hand: what the
-/// repository does for many volumes, for one. The clock stands until the test moves it.
+/// repository does for many volumes, for one. The clock shows `now`, which the test moves, unless
+/// another one is given.
 class VolumeWorld {
  public:
   /// Nodes with few records, so that small volumes have deep trees.
   static constexpr NodeLimits kSmallNodes{600, 200};
 
-  explicit VolumeWorld(const StoreOptions& options = {})
-      : store_(std::make_unique<MemoryStore>(options)) {
+  struct Options {
+    StoreOptions store;
+    std::uint64_t node_cache_bytes = 64 << 20;
+    std::function<Time()> clock;
+  };
+
+  VolumeWorld() : VolumeWorld(Options{}) {}
+  explicit VolumeWorld(const Options& options)
+      : options_(options), store_(std::make_unique<MemoryStore>(options.store)) {
+    if (!options_.clock) options_.clock = [this] { return now; };
     open_head(false);
     head_->run([&] {
       Transaction transaction(*head_);
-      make_root(transaction, 0755, 0, 0, now);
+      make_root(transaction, 0755, 0, 0, options_.clock());
       transaction.commit();
     });
     attach();
@@ -106,7 +116,7 @@ class VolumeWorld {
   /// A read-only view of the last commit.
   std::unique_ptr<AttachedVolume> view_commit() {
     auto head = std::make_shared<Head>(*store_, *cache_, VolumeId{1}, new_base(), true);
-    return std::make_unique<AttachedVolume>(AttachedVolumeSetup{head, clock(), {}, {}, false});
+    return std::make_unique<AttachedVolume>(AttachedVolumeSetup{head, options_.clock, {}, {}, false});
   }
 
   HeadInfoRecord info() {
@@ -133,14 +143,13 @@ class VolumeWorld {
   std::function<void(std::uint64_t)> admit;
 
  private:
-  std::function<Time()> clock() {
-    return [this] { return now; };
-  }
   std::shared_ptr<const Base> new_base() {
     return std::make_shared<const Base>(Base{Tree(*cache_, root_), store_->pin()});
   }
   void open_head(bool replay) {
-    if (!cache_) cache_ = std::make_unique<NodeCache>(store_->objects(), 64 << 20);
+    if (!cache_) {
+      cache_ = std::make_unique<NodeCache>(store_->objects(), options_.node_cache_bytes);
+    }
     const Bytes bytes = store_->root();
     root_.reset();
     if (!bytes.empty()) {
@@ -161,9 +170,10 @@ class VolumeWorld {
   }
   void attach(bool resumed = false) {
     volume_ = std::make_unique<AttachedVolume>(
-        AttachedVolumeSetup{head_, clock(), admit, {}, resumed});
+        AttachedVolumeSetup{head_, options_.clock, admit, {}, resumed});
   }
 
+  Options options_;
   std::unique_ptr<MemoryStore> store_;
   std::unique_ptr<NodeCache> cache_;
   std::optional<Ptr> root_;
