@@ -6,7 +6,7 @@
 #   . cmake/packages.sh && install_packages build test      from a script
 #   bash cmake/packages.sh build test container bench       from a shell
 #
-# Groups: build (compile and run Varve), test (every stage of tests/run.sh), container (bind into containers),
+# Groups: build (compile and run Varve), test (every stage of tests/run.sh), example (examples/), container (podman),
 # bench (the measurements in tests/bench).
 
 # The package names of `group`, one line; fails for an unknown group.
@@ -23,6 +23,9 @@ packages_of() {
         libbenchmark-dev acl attr sqlite3 postgresql-15 python3 jq curl perl autoconf automake busybox-static \
         bubblewrap libcap2-bin strace psmisc procps util-linux rsync
       ;;
+    example)
+      echo bubblewrap busybox-static sqlite3
+      ;;
     container)
       echo podman runc bubblewrap busybox-static uidmap
       ;;
@@ -30,7 +33,7 @@ packages_of() {
       echo libbenchmark-dev python3 fio e2fsprogs btrfs-progs sqlite3 postgresql-15
       ;;
     *)
-      echo "packages: no group '$1'; there are build, test, container and bench" >&2
+      echo "packages: no group '$1'; there are build, test, example, container and bench" >&2
       return 2
       ;;
   esac

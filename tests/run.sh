@@ -91,8 +91,14 @@ sources() {
 stage_layers() { bash tests/check_layers.sh; }
 
 stage_format() {
-  sources | sort -u | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done |
-    xargs -r -d '\n' clang-format-14 --dry-run -Werror
+  local badly
+  badly=$(sources | sort -u | while read -r file; do
+    if [ -f "$file" ] && ! clang-format-14 --dry-run -Werror "$file" >/dev/null 2>&1; then echo "$file"; fi
+  done)
+  if [ -n "$badly" ]; then
+    printf 'format: clang-format-14 -i %s\n' "${badly//$'\n'/ }"
+    return 1
+  fi
   echo "format: $(sources | wc -l) files"
 }
 
@@ -170,7 +176,7 @@ stage_quickstart() { VARVE_BUILD_ROOT=$build_root bash examples/quickstart.sh; }
 is_stage() { printf '%s\n' "${all_stages[@]}" | grep -qxF -- "$1"; }
 
 packages_for() {
-  case " $* " in *' quickstart '*) echo build test container ;; *) echo build test ;; esac
+  case " $* " in *' quickstart '*) echo build test example ;; *) echo build test ;; esac
 }
 
 # Runs one stage in a shell of its own, with a bound; prints its time.
