@@ -20,6 +20,7 @@ class Tree {
   Tree(NodeCache& cache, std::optional<Ptr> root) : cache_(&cache), root_(root) {}
 
   const std::optional<Ptr>& root() const { return root_; }
+  NodeCache& cache() const { return *cache_; }
 
   /// The record's bytes. WouldBlock and CorruptionError as Objects::read.
   std::optional<Bytes> find(const Key& key, Wait wait) const;
