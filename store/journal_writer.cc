@@ -69,6 +69,8 @@ JournalWriter::~JournalWriter() { stop_growing(); }
 
 Lsn JournalWriter::append(JournalType type, std::initializer_list<ByteView> parts) {
   const MutexLock lock(mutex_);
+  // Scans begin at marks: without any for long, a trim would find no place to begin.
+  if (next_ - (marks_.empty() ? start_ : marks_.back()) > layout_.file_bytes / 16) mark_if_room();
   const Lsn lsn = append_one(type, 0, parts);
   content_end_ = last_end_;
   return lsn;

@@ -117,7 +117,12 @@ void StoreImpl::write_commit(LocalBatch& batch, ByteView root, Lsn replay_from) 
                                    std::to_string(payload.size()) + " bytes");
     }
   }
-  batch.sync_segments();
+  try {
+    batch.sync_segments();
+  } catch (const Error& error) {
+    // Whatever the errno, also a full disk that shows only now: a failed sync is final.
+    throw StoreError(EIO, error.what());
+  }
   const Lsn lsn = writer_->append_split(JournalType::kCommit, payload);
   writer_->flush();
   // From here on the commit has happened, whatever fails.
