@@ -243,6 +243,19 @@ std::string VolumeWorkload::any_name() {
   return names_[random(names_.size())];
 }
 
+VolumeWorkload::Named VolumeWorkload::any_entry(MemoryVolume& reference, Ino directory) {
+  std::vector<Named> entries;
+  try {
+    reference.read_directory(directory, 2, false, [&](const DirectoryEntry& entry) {
+      entries.push_back({std::string(entry.name), S_ISDIR(entry.type)});
+      return true;
+    });
+  } catch (const Error&) {
+  }
+  if (entries.empty() || chance(25)) return {any_name(), chance(30)};
+  return entries[random(entries.size())];
+}
+
 std::uint32_t VolumeWorkload::any_mode() {
   return static_cast<std::uint32_t>(chance(70) ? 0755 : random(010000));
 }
@@ -383,15 +396,15 @@ VolumeWorkload::Operation VolumeWorkload::make_operation(MemoryVolume& reference
 
 VolumeWorkload::Operation VolumeWorkload::remove_operation(MemoryVolume& reference) {
   const Ino parent = any_directory(reference);
-  const std::string name = any_name();
+  const auto [name, directory] = any_entry(reference, parent);
   const std::string where = text_of(parent) + "/" + name;
-  if (chance(35)) {
-    return {"rmdir " + where, [=](Volume& v) {
+  if (directory != chance(5)) {
+    return {"rmdir " + where, [parent, name = name](Volume& v) {
               v.rmdir(parent, name);
               return std::string();
             }};
   }
-  return {"unlink " + where, [=](Volume& v) {
+  return {"unlink " + where, [parent, name = name](Volume& v) {
             v.unlink(parent, name);
             return std::string();
           }};
@@ -400,8 +413,9 @@ VolumeWorkload::Operation VolumeWorkload::remove_operation(MemoryVolume& referen
 VolumeWorkload::Operation VolumeWorkload::rename_operation(MemoryVolume& reference) {
   const Ino parent = any_directory(reference);
   const Ino new_parent = chance(40) ? parent : any_directory(reference);
-  const std::string name = any_name();
-  const std::string new_name = any_name();
+  const std::string name = any_entry(reference, parent).name;
+  const std::string new_name =
+      chance(50) ? any_name() : any_entry(reference, new_parent).name;
   const RenameMode mode = chance(60) ? RenameMode::kReplace
                           : chance(50) ? RenameMode::kNoReplace
                                        : RenameMode::kExchange;
@@ -423,7 +437,7 @@ VolumeWorkload::Operation VolumeWorkload::link_operation(MemoryVolume& reference
 
 VolumeWorkload::Operation VolumeWorkload::lookup_operation(MemoryVolume& reference) {
   const Ino parent = any_directory(reference);
-  const std::string name = any_name();
+  const std::string name = any_entry(reference, parent).name;
   const Ino ino = any_inode(reference);
   if (chance(30)) {
     return {"getattr " + text_of(ino), [=](Volume& v) { return text_of(v.getattr(ino)); }};

@@ -56,6 +56,12 @@ class VolumeWorkload {
   Ino any_directory(MemoryVolume& reference);
   Ino any_file(MemoryVolume& reference);
   std::string any_name();
+  /// A name in the directory, mostly one that exists, and whether it is a directory's.
+  struct Named {
+    std::string name;
+    bool directory = false;
+  };
+  Named any_entry(MemoryVolume& reference, Ino directory);
   std::uint32_t any_mode();
   Caller any_caller();
   std::uint64_t any_offset(MemoryVolume& reference, Ino ino);
