@@ -79,7 +79,8 @@ void agree(FuseConnection& connection, fuse_conn_info& kernel) {
   take_what_saves_calls(offer);
   decline_what_harms(offer);
   const FuseMount::Options& options = connection.options;
-  if (options.default_permissions && !options.noxattr && offer.take(FUSE_CAP_POSIX_ACL))
+  const bool acl = options.acl && options.default_permissions && !options.noxattr;
+  if (acl && offer.take(FUSE_CAP_POSIX_ACL))
     offer.take(FUSE_CAP_DONT_MASK);  // a default ACL replaces the umask
   if (options.writeback && !options.read_only) offer.take(FUSE_CAP_WRITEBACK_CACHE);
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)

@@ -46,8 +46,10 @@ std::set<std::string> list(const std::string& path) {
     struct stat status {};
     const std::string full = path + "/" + entry->d_name;
     if (::lstat(full.c_str(), &status) == 0) names.insert(entry->d_name);
+    // The root directory's ACL is never cached, see FuseMount::Options::acl.
     char value[8];
-    ::lgetxattr(full.c_str(), "system.posix_acl_access", value, sizeof value);
+    if (entry->d_name[0] != '.')
+      ::lgetxattr(full.c_str(), "system.posix_acl_access", value, sizeof value);
   }
   ::closedir(directory);
   return names;
