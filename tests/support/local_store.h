@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <random>
@@ -30,8 +31,12 @@ inline Bytes text_content(std::uint64_t seed, std::size_t size) {
 /// `size` bytes that do not compress.
 inline Bytes random_content(std::uint64_t seed, std::size_t size) {
   std::mt19937_64 random(seed * 2 + 1);
-  Bytes out(size);
-  for (std::byte& byte : out) byte = static_cast<std::byte>(random());
+  Bytes out(size + sizeof(std::uint64_t));
+  for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
+    const std::uint64_t word = random();
+    std::memcpy(out.data() + at, &word, sizeof word);
+  }
+  out.resize(size);
   return out;
 }
 
