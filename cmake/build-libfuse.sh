@@ -42,13 +42,12 @@ cached() {
   printf '%s' "$best"
 }
 
-# "URI" of each mirror that serves the running release's main component.
+# The base URI of each archive from which the system takes its own release.
 mirrors() {
   local codename
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
   [ -n "$codename" ] || return 0
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' 2>/dev/null |
-    awk -v release="$codename" '$2 == release && $3 == "main" { print $1 }' | sort -u
+  apt-get --print-uris update 2>/dev/null | sed -nE "s#^'([^']*/)dists/$codename/InRelease'.*#\1#p" | sort -u
 }
 
 # Runs an apt program with its state, cache and sources in $work, and everything else (proxy, keys) as the system has it.
@@ -63,17 +62,19 @@ private_apt() {
     -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Check-Valid-Until=true "$@"
 }
 
-# Points the private configuration at `suite` and prints the libfuse version there; fails if the suite cannot be read.
+# Points the private configuration at `suite` of the first archive that has libfuse there; prints its version.
 offered_by() {
   local suite=$1 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg options=''
   [ -f "$keyring" ] && options="[signed-by=$keyring] "
-  for mirror in $(mirrors); do printf 'deb-src %s%s %s main\n' "$options" "$mirror" "$suite"; done >"$work/sources.list"
-  [ -s "$work/sources.list" ] || return 1
-  rm -rf "$work/state" "$work/cache"
-  mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
-  private_apt apt-get -o APT::Update::Error-Mode=any update >>"$work/log" 2>&1 || return 1
-  private_apt apt-cache --only-source showsrc fuse3 2>>"$work/log" | awk '$1 == "Version:" { print $2 }' | sort -V | tail -n 1 |
-    grep . || return 1
+  for mirror in $(mirrors); do
+    printf 'deb-src %s%s %s main\n' "$options" "$mirror" "$suite" >"$work/sources.list"
+    rm -rf "$work/state" "$work/cache"
+    mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
+    private_apt apt-get -o APT::Update::Error-Mode=any update >>"$work/log" 2>&1 || continue
+    private_apt apt-cache --only-source showsrc fuse3 2>>"$work/log" | awk '$1 == "Version:" { print $2 }' | sort -V |
+      tail -n 1 | grep . && return 0
+  done
+  return 1
 }
 
 # Downloads and unpacks the best source on offer into $work/source; prints its version.
@@ -94,11 +95,14 @@ fetch_source() {
 
 # Compiles $work/source into $work/prefix. The prefix compiled in stays /usr, where fusermount3 lives.
 compile() {
-  local root=$work/installed
+  local root=$work/installed option options=()
+  # 3.17 has neither of these: its custom I/O is always there, io_uring never.
+  for option in enable-io-uring enable-custom-io; do
+    if grep -q "'$option'" "$work/source/meson_options.txt"; then options+=("-D$option=true"); fi
+  done
   CC=$compiler CFLAGS='-O2 -g0' timeout 300 meson setup "$work/build" "$work/source" \
     --prefix=/usr --libdir=lib --sysconfdir=/etc --buildtype=release --wrap-mode=nodownload \
-    -Ddefault_library=static -Dexamples=false -Dtests=false -Dutils=false -Denable-io-uring=true \
-    -Denable-custom-io=true >>"$work/log" 2>&1 || return 1
+    -Ddefault_library=static -Dexamples=false -Dtests=false -Dutils=false "${options[@]}" >>"$work/log" 2>&1 || return 1
   timeout 300 ninja -C "$work/build" >>"$work/log" 2>&1 || return 1
   DESTDIR=$root timeout 60 ninja -C "$work/build" install >>"$work/log" 2>&1 || return 1
   mkdir -p "$work/prefix/lib"
