@@ -38,19 +38,19 @@ Json list_of(const std::vector<LiveMount>& mounts) {
 Json describe_mount(const LiveMount& mount) {
   std::uint64_t total = 0;
   for (const auto& [type, count] : mount.figures.requests) total += count;
-  return {{"Target", mount.target()},
-          {"Volume", mount.volume},
-          {"Snapshot", mount.snapshot},
-          {"Mountpoint", mount.mount_point},
-          {"ReadOnly", mount.read_only},
-          {"Detached", mount.detached},
-          {"Options", mount.options},
-          {"Transport", transport_text(mount.transport)},
-          {"Mounted", time_text(mount.mounted_ns)},
-          {"Requests", mount.figures.requests},
-          {"RequestsTotal", total},
-          {"Failures", mount.figures.failures},
-          {"Notifications", mount.figures.notifications}};
+  return {{"target", mount.target()},
+          {"volume", mount.volume},
+          {"snapshot", mount.snapshot},
+          {"mount_point", mount.mount_point},
+          {"read_only", mount.read_only},
+          {"detached", mount.detached},
+          {"options", mount.options},
+          {"transport", transport_text(mount.transport)},
+          {"mounted", time_text(mount.mounted_ns)},
+          {"requests", mount.figures.requests},
+          {"requests_total", total},
+          {"failures", mount.figures.failures},
+          {"notifications", mount.figures.notifications}};
 }
 
 LiveMounts& ControlApi::mounts() {
@@ -60,39 +60,39 @@ LiveMounts& ControlApi::mounts() {
 }
 
 Json ControlApi::version(const Call&) {
-  return {{"Version", VARVE_VERSION}, {"ApiVersion", 1}, {"Daemon", static_cast<bool>(hooks_.stop)}};
+  return {{"version", VARVE_VERSION}, {"api_version", 1}, {"daemon", static_cast<bool>(hooks_.stop)}};
 }
 
 Json ControlApi::status(const Call&) {
   Store& store = repository_.store();
   const StoreFigures figures = repository_.figures();
   Json daemon = nullptr;
-  if (hooks_.stop) daemon = {{"Pid", ::getpid()}, {"Version", VARVE_VERSION}};
-  return {{"Store", {{"Path", store.path()}, {"Id", hex_id(store.id())}}},
-          {"Daemon", std::move(daemon)},
-          {"Mounts", mounts_ != nullptr ? list_of(mounts_->list()) : Json::array()},
-          {"Volumes", repository_.volumes().size()},
-          {"Snapshots", repository_.snapshots("").size()},
-          {"Trash", repository_.trash().size()},
-          {"Commit", figures.csn},
-          {"Objects", figures.objects},
-          {"LiveBytes", figures.live_bytes},
-          {"SegmentBytes", figures.segment_bytes},
-          {"FreeBytes", figures.free_bytes},
-          {"TotalBytes", figures.total_bytes},
-          {"Journal",
-           {{"Bytes", figures.journal_bytes},
-            {"CapacityBytes", figures.journal_capacity_bytes},
-            {"AppendedBytes", figures.journal_appended_bytes}}},
-          {"Cache",
-           {{"Bytes", figures.cache_bytes},
-            {"Hits", figures.cache_hits},
-            {"Misses", figures.cache_misses}}},
-          {"DeviceFlushes", figures.device_flushes},
-          {"ObjectReads", figures.object_reads},
-          {"PendingDeletions", repository_.pending_deletions()},
-          {"ReadOnly", figures.read_only},
-          {"ReadOnlyReason", figures.read_only
+  if (hooks_.stop) daemon = {{"pid", ::getpid()}, {"version", VARVE_VERSION}};
+  return {{"store", {{"path", store.path()}, {"id", hex_id(store.id())}}},
+          {"daemon", std::move(daemon)},
+          {"mounts", mounts_ != nullptr ? list_of(mounts_->list()) : Json::array()},
+          {"volumes", repository_.volumes().size()},
+          {"snapshots", repository_.snapshots("").size()},
+          {"trash", repository_.trash().size()},
+          {"commit", figures.csn},
+          {"objects", figures.objects},
+          {"live_bytes", figures.live_bytes},
+          {"segment_bytes", figures.segment_bytes},
+          {"free_bytes", figures.free_bytes},
+          {"total_bytes", figures.total_bytes},
+          {"journal",
+           {{"bytes", figures.journal_bytes},
+            {"capacity_bytes", figures.journal_capacity_bytes},
+            {"appended_bytes", figures.journal_appended_bytes}}},
+          {"cache",
+           {{"bytes", figures.cache_bytes},
+            {"hits", figures.cache_hits},
+            {"misses", figures.cache_misses}}},
+          {"device_flushes", figures.device_flushes},
+          {"object_reads", figures.object_reads},
+          {"pending_deletions", repository_.pending_deletions()},
+          {"read_only", figures.read_only},
+          {"read_only_reason", figures.read_only
                                  ? "a write to the device failed; see docs/operations.md"
                                  : ""}};
 }
@@ -103,13 +103,13 @@ Json ControlApi::df(const Call& call) {
   const auto add = [&](const VolumeInfo& info) {
     const std::uint64_t used = info.logical_bytes;
     const std::uint64_t left = info.quota_bytes > used ? info.quota_bytes - used : 0;
-    list.push_back({{"Volume", info.row.name},
-                    {"Size", info.quota_bytes},
-                    {"Used", used},
-                    {"Available", info.quota_bytes == 0 ? figures.free_bytes
+    list.push_back({{"volume", info.row.name},
+                    {"size", info.quota_bytes},
+                    {"used", used},
+                    {"available", info.quota_bytes == 0 ? figures.free_bytes
                                                         : std::min(left, figures.free_bytes)},
-                    {"Inodes", info.inodes},
-                    {"Snapshots", info.snapshots}});
+                    {"inodes", info.inodes},
+                    {"snapshots", info.snapshots}});
   };
   const std::string only = call.parameter("volume");
   if (!only.empty()) {
@@ -117,20 +117,20 @@ Json ControlApi::df(const Call& call) {
   } else {
     for (const VolumeInfo& info : repository_.volumes()) add(info);
   }
-  return {{"Volumes", std::move(list)},
-          {"Store",
-           {{"Path", repository_.store().path()},
-            {"LiveBytes", figures.live_bytes},
-            {"SegmentBytes", figures.segment_bytes},
-            {"JournalBytes", figures.journal_capacity_bytes},
-            {"FreeBytes", figures.free_bytes},
-            {"TotalBytes", figures.total_bytes}}}};
+  return {{"volumes", std::move(list)},
+          {"store",
+           {{"path", repository_.store().path()},
+            {"live_bytes", figures.live_bytes},
+            {"segment_bytes", figures.segment_bytes},
+            {"journal_bytes", figures.journal_capacity_bytes},
+            {"free_bytes", figures.free_bytes},
+            {"total_bytes", figures.total_bytes}}}};
 }
 
 Json ControlApi::sync(const Call&) {
   const bool complete = mounts_ == nullptr || mounts_->flush_all();
   repository_.sync();
-  return {{"Complete", complete}};
+  return {{"complete", complete}};
 }
 
 Json ControlApi::list_mounts(const Call&) {
@@ -163,7 +163,7 @@ Json ControlApi::stop(const Call& call) {
     throw;
   }
   hooks_.stop();
-  return {{"Pid", ::getpid()}};
+  return {{"pid", ::getpid()}};
 }
 
 }  // namespace varve

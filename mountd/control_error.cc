@@ -22,6 +22,7 @@ constexpr std::array kClasses{
     Class{ENOTDIR, "invalid", 400},
     Class{ENAMETOOLONG, "invalid", 400},
     Class{ERANGE, "invalid", 400},
+    Class{E2BIG, "invalid", 400},
     Class{EACCES, "permission_denied", 403},
     Class{EPERM, "permission_denied", 403},
     Class{ENOSPC, "no_space", 507},

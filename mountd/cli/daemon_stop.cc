@@ -31,7 +31,7 @@ int run(const Invocation& invocation) {
   const Json about = service.call("GET", "/v1/status");
   // Held before the daemon is told to end, so that its number cannot be another process's.
   const Descriptor process(
-      static_cast<int>(::syscall(SYS_pidfd_open, about["Daemon"]["Pid"].get<int>(), 0)));
+      static_cast<int>(::syscall(SYS_pidfd_open, about["daemon"]["pid"].get<int>(), 0)));
   service.call("POST", "/v1/stop", request);
   pollfd entry{process.get(), POLLIN, 0};
   if (process && ::poll(&entry, 1, kEndWaitMs) == 0)

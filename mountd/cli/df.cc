@@ -22,20 +22,20 @@ std::string percent(std::uint64_t used, std::uint64_t size) {
 
 void print_figures(const Json& figures) {
   Table table({"VOLUME", "SIZE", "USED", "AVAILABLE", "USE%", "INODES"});
-  for (const Json& volume : figures["Volumes"]) {
-    const std::uint64_t size = volume["Size"], used = volume["Used"];
-    table.add({volume["Volume"], quota_text(size), size_text(used),
-               size_text(volume["Available"].get<std::uint64_t>()), percent(used, size),
-               std::to_string(volume["Inodes"].get<std::uint64_t>())});
+  for (const Json& volume : figures["volumes"]) {
+    const std::uint64_t size = volume["size"], used = volume["used"];
+    table.add({volume["volume"], quota_text(size), size_text(used),
+               size_text(volume["available"].get<std::uint64_t>()), percent(used, size),
+               std::to_string(volume["inodes"].get<std::uint64_t>())});
   }
   table.print();
-  const Json& store = figures["Store"];
-  const std::uint64_t held = store["SegmentBytes"].get<std::uint64_t>() +
-                             store["JournalBytes"].get<std::uint64_t>();
+  const Json& store = figures["store"];
+  const std::uint64_t held = store["segment_bytes"].get<std::uint64_t>() +
+                             store["journal_bytes"].get<std::uint64_t>();
   print_line("");
-  print_line("Store " + store["Path"].get<std::string>() + " takes " + size_text(held) + ", " +
-             size_text(store["FreeBytes"].get<std::uint64_t>()) + " of " +
-             size_text(store["TotalBytes"].get<std::uint64_t>()) + " are free");
+  print_line("Store " + store["path"].get<std::string>() + " takes " + size_text(held) + ", " +
+             size_text(store["free_bytes"].get<std::uint64_t>()) + " of " +
+             size_text(store["total_bytes"].get<std::uint64_t>()) + " are free");
 }
 
 int run(const Invocation& invocation) {
@@ -49,7 +49,7 @@ int run(const Invocation& invocation) {
       if (figures.is_null()) {
         figures = std::move(one);
       } else {
-        figures["Volumes"].push_back(one["Volumes"][0]);
+        figures["volumes"].push_back(one["volumes"][0]);
       }
     }
   }

@@ -103,7 +103,9 @@ void Service::open_somehow() {
       local_ = std::make_unique<Local>(store_, !exists);
       return;
     } catch (const UserError& error) {
-      if (error.code() != EBUSY || Clock::now() >= give_up) throw;
+      // EEXIST: another command made the store a moment before this one.
+      const bool other = error.code() == EBUSY || (!exists && error.code() == EEXIST);
+      if (!other || Clock::now() >= give_up) throw;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

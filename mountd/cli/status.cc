@@ -18,42 +18,42 @@ std::string bytes(const Json& value) { return size_text(value.get<std::uint64_t>
 std::string count(const Json& value) { return std::to_string(value.get<std::uint64_t>()); }
 
 void print_mount(const Json& mount) {
-  print_line("  " + mount["Target"].get<std::string>() + " at " +
-             escaped(mount["Mountpoint"].get<std::string>()) + " (" +
-             mount["Options"].get<std::string>() + ")" +
-             (mount["Detached"].get<bool>() ? ", detached and still in use" : ""));
+  print_line("  " + mount["target"].get<std::string>() + " at " +
+             escaped(mount["mount_point"].get<std::string>()) + " (" +
+             mount["options"].get<std::string>() + ")" +
+             (mount["detached"].get<bool>() ? ", detached and still in use" : ""));
   std::string requests;
-  for (const auto& [type, number] : mount["Requests"].items())
+  for (const auto& [type, number] : mount["requests"].items())
     requests += (requests.empty() ? "" : ", ") + type + " " + count(number);
-  print_line("    requests: " + count(mount["RequestsTotal"]) +
+  print_line("    requests: " + count(mount["requests_total"]) +
              (requests.empty() ? "" : " (" + requests + ")") + ", failures: " +
-             count(mount["Failures"]));
+             count(mount["failures"]));
 }
 
 void print_status(const Json& status) {
-  const Json& journal = status["Journal"];
-  const Json& cache = status["Cache"];
-  print_line("store:      " + status["Store"]["Path"].get<std::string>());
-  print_line("id:         " + status["Store"]["Id"].get<std::string>());
-  print_line("daemon:     " + (status["Daemon"].is_null()
+  const Json& journal = status["journal"];
+  const Json& cache = status["cache"];
+  print_line("store:      " + status["store"]["path"].get<std::string>());
+  print_line("id:         " + status["store"]["id"].get<std::string>());
+  print_line("daemon:     " + (status["daemon"].is_null()
                                    ? std::string("none")
-                                   : "pid " + count(status["Daemon"]["Pid"])));
-  print_line("state:      " + (status["ReadOnly"].get<bool>()
-                                   ? "read-only: " + status["ReadOnlyReason"].get<std::string>()
+                                   : "pid " + count(status["daemon"]["pid"])));
+  print_line("state:      " + (status["read_only"].get<bool>()
+                                   ? "read-only: " + status["read_only_reason"].get<std::string>()
                                    : std::string("read and write")));
-  print_line("volumes:    " + count(status["Volumes"]) + ", snapshots: " +
-             count(status["Snapshots"]) + ", in the trash: " + count(status["Trash"]) +
-             ", deletions pending: " + count(status["PendingDeletions"]));
-  print_line("objects:    " + count(status["Objects"]) + ", live " + bytes(status["LiveBytes"]) +
-             ", in segments " + bytes(status["SegmentBytes"]));
-  print_line("host:       " + bytes(status["FreeBytes"]) + " free of " +
-             bytes(status["TotalBytes"]));
-  print_line("journal:    " + bytes(journal["Bytes"]) + " of " + bytes(journal["CapacityBytes"]) +
-             ", device flushes: " + count(status["DeviceFlushes"]));
-  print_line("cache:      " + bytes(cache["Bytes"]) + ", hits " + count(cache["Hits"]) +
-             ", misses " + count(cache["Misses"]));
-  print_line("mounts:     " + std::to_string(status["Mounts"].size()));
-  for (const Json& mount : status["Mounts"]) print_mount(mount);
+  print_line("volumes:    " + count(status["volumes"]) + ", snapshots: " +
+             count(status["snapshots"]) + ", in the trash: " + count(status["trash"]) +
+             ", deletions pending: " + count(status["pending_deletions"]));
+  print_line("objects:    " + count(status["objects"]) + ", live " + bytes(status["live_bytes"]) +
+             ", in segments " + bytes(status["segment_bytes"]));
+  print_line("host:       " + bytes(status["free_bytes"]) + " free of " +
+             bytes(status["total_bytes"]));
+  print_line("journal:    " + bytes(journal["bytes"]) + " of " + bytes(journal["capacity_bytes"]) +
+             ", device flushes: " + count(status["device_flushes"]));
+  print_line("cache:      " + bytes(cache["bytes"]) + ", hits " + count(cache["hits"]) +
+             ", misses " + count(cache["misses"]));
+  print_line("mounts:     " + std::to_string(status["mounts"].size()));
+  for (const Json& mount : status["mounts"]) print_mount(mount);
 }
 
 int run(const Invocation& invocation) {

@@ -10,7 +10,7 @@ namespace {
 int run(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   const Json reply = service.call("POST", "/v1/sync", Json::object());
-  if (!reply["Complete"].get<bool>())
+  if (!reply["complete"].get<bool>())
     print_warning("the mount point of a volume cannot be reached: what programs stored through mmap "
                   "there and did not sync may not be durable");
   return kOk;

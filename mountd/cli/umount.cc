@@ -51,7 +51,7 @@ void unmount_one(Service& service, const std::string& where, const std::string& 
   try {
     if (!service.connect()) throw UserError(ENOENT, "");
     const Json mount = service.call("DELETE", "/v1/mounts", {{"where", where}, {"busy", busy}});
-    if (mount["Detached"].get<bool>())
+    if (mount["detached"].get<bool>())
       print_warning(where + " is unmounted here; programs or containers still use the files");
   } catch (const UserError& error) {
     if (error.code() != ENOENT) throw;
