@@ -99,8 +99,11 @@ class ServedMount : public FuseMount {
   bool flush_locked() REQUIRES(control_);
   void unmount_locked(Busy busy) REQUIRES(control_);
   bool flush_through(int directory) REQUIRES(control_);
+  void sync_kernel(int directory) const;
   bool ask(int directory) const;
   void end_connection();
+  template <class Step>
+  void or_warn(const Step& step) const;
 
   FuseConnection connection_;
   std::unique_ptr<FuseSession> session_;
@@ -115,17 +118,25 @@ class ServedMount : public FuseMount {
 
 ServedMount::~ServedMount() {
   if (!server_.joinable()) return;
-  try {
+  {
     MutexLock lock(control_);
-    if (session_->connected()) {
-      flush_locked();
-      unmount_locked(Busy::kAbort);
-    }
-  } catch (const std::exception& error) {
-    log_warn("fuse", connection_.options.fsname + ": " + error.what());
+    or_warn([this]() NO_THREAD_SAFETY_ANALYSIS { flush_locked(); });
+    or_warn([this]() NO_THREAD_SAFETY_ANALYSIS {
+      if (session_->connected()) unmount_locked(Busy::kAbort);
+    });
   }
   end_connection();
   server_.join();
+}
+
+/// Runs a step of an ending that goes on whatever happens.
+template <class Step>
+void ServedMount::or_warn(const Step& step) const {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    log_warn("fuse", options().fsname + ": " + error.what());
+  }
 }
 
 void ServedMount::start() {
@@ -137,11 +148,7 @@ void ServedMount::start() {
     probe();
   } catch (...) {
     // The device may be closed; what is left is a mount that nobody serves.
-    try {
-      unmount_fuse(options().mountpoint, device_, Detach::kAborting);
-    } catch (const Error& error) {
-      log_warn("fuse", error.what());
-    }
+    or_warn([this] { unmount_fuse(options().mountpoint, device_, Detach::kAborting); });
     throw;
   }
 }
@@ -192,10 +199,16 @@ bool ServedMount::flush_locked() {
   return flush_through(root.get());
 }
 
+/// syncfs(2), which reports what could not be written since `directory` was opened.
+void ServedMount::sync_kernel(int directory) const {
+  if (::syncfs(directory) == 0 || !session_->connected()) return;
+  const int error = errno;
+  throw StoreError(error, "the kernel could not write what programs have changed on " +
+                              options().mountpoint + ": " + errno_text(error));
+}
+
 bool ServedMount::flush_through(int directory) {
-  if (::syncfs(directory) != 0 && session_->connected())
-    throw StoreError(errno, "the kernel could not write what programs have changed on " +
-                                options().mountpoint + ": " + errno_text(errno));
+  sync_kernel(directory);
   // syncfs has sent every dirty page but need not have waited for the answers. A STATFS comes after
   // them in the kernel's queue; when it is answered, each WRITE before it was read by one of our
   // threads. A thread that has read one but not registered it yet is known to be reading, and moves
@@ -210,6 +223,7 @@ bool ServedMount::flush_through(int directory) {
     connection_.traffic.drain_writes();
     if (connection_.traffic.page_cache_writes() == before) break;
   }
+  sync_kernel(directory);  // all are answered: this reports those that failed
   return true;
 }
 

@@ -83,6 +83,7 @@ class FuseMount {
   /// returns when every WRITE that the kernel had for us at the call was answered. Call it before
   /// a snapshot's cut. Never from a FUSE worker. False if the mount point cannot be reached (detached,
   /// or something is mounted over it): then only what was written with write(2) is in the volume.
+  /// StoreError when dirty pages could not be written, such as ENOSPC: the kernel has dropped them.
   virtual bool flush_kernel() = 0;
 
   /// Makes the kernel drop every name, attribute and page it holds, because the volume below has

@@ -2,7 +2,9 @@
 // Needs root and /dev/fuse.
 #include "mountd/fuse_mount.h"
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -363,17 +365,19 @@ TEST(FuseMount, FlushKernelReportsWhatCouldNotBeWritten) {
   Mapping mapping(mounted / "mapped", 4096);
   ASSERT_NE(mapping.bytes(), nullptr);
   ASSERT_TRUE(mounted.mount->flush_kernel());
-  mounted.volume->fail("write", std::make_exception_ptr(StoreError(ENOSPC, "full")));
+  mounted.volume->fail("write", StoreError(ENOSPC, "full"));
   mapping.bytes()[0] = 'x';
-  // The kernel may learn of the failure only after syncfs; then the next flush reports it.
-  EXPECT_NO_FATAL_FAILURE({
-    try {
-      mounted.mount->flush_kernel();
-    } catch (const StoreError& error) {
-      EXPECT_EQ(error.code(), ENOSPC);
-    }
-  });
-  mounted.volume->fail("write", nullptr);
+  int code = 0;
+  try {
+    mounted.mount->flush_kernel();
+  } catch (const StoreError& error) {
+    code = error.code();
+  }
+  EXPECT_EQ(code, ENOSPC);
+  mounted.volume->repair("write");
+  mapping.bytes()[0] = 'y';
+  EXPECT_TRUE(mounted.mount->flush_kernel());
+  EXPECT_EQ(stored(*mounted.volume, "mapped")[0], 'y');
 }
 
 TEST(FuseMount, InvalidateAllShowsAVolumeThatChangedBelow) {
@@ -419,6 +423,18 @@ TEST(FuseMount, InvalidateAllReturnsWhileWritesAreHeldUp) {
   mounted.mount->finish_invalidation();
   writer.join();
   EXPECT_EQ(stored(*mounted.volume, "f"), "y");
+}
+
+TEST(FuseMount, DestructionUnmountsEvenWhenDirtyPagesCannotBeWritten) {
+  MountedVolume mounted;
+  {
+    Mapping mapping(mounted / "mapped", 4096);
+    ASSERT_NE(mapping.bytes(), nullptr);
+    mounted.volume->fail("write", StoreError(ENOSPC, "full"));
+    mapping.bytes()[0] = 'x';
+    mounted.mount.reset();
+  }
+  EXPECT_EQ(mount_line(mounted.path()), "");
 }
 
 TEST(FuseMount, SeveralMountsLiveSideBySide) {
@@ -468,32 +484,70 @@ int as_nobody(const std::function<int()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
 }
 
-TEST(FuseMount, UnprivilegedUsersMountThroughFusermountOrKeepItsWords) {
-  const TempDirectory directory;
-  ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
-  ASSERT_EQ(::mkdir((directory / "mine").c_str(), 0700), 0);
-  ASSERT_EQ(::chown((directory / "mine").c_str(), 65534, 65534), 0);
-  struct stat device {};
-  ASSERT_EQ(::stat("/dev/fuse", &device), 0);
-  const bool open_to_all = (device.st_mode & 0006) == 0006;
+/// A directory of nobody's, to mount on.
+class DirectoryOfNobody {
+ public:
+  DirectoryOfNobody() {
+    ::chmod(directory_.path().c_str(), 0755);
+    ::mkdir(path().c_str(), 0700);
+    if (::chown(path().c_str(), 65534, 65534) != 0) throw_errno("chown");
+  }
+  std::string path() const { return directory_ / "mine"; }
+  std::string operator/(const std::string& name) const { return path() + "/" + name; }
+  const TempDirectory& above() const { return directory_; }
+
+ private:
+  TempDirectory directory_;
+};
+
+TEST(FuseMount, UnprivilegedUsersMountThroughFusermount) {
+  const DirectoryOfNobody mine;
+  const std::string device = mine.above() / "fuse";
+  ASSERT_EQ(::mknod(device.c_str(), S_IFCHR | 0666, makedev(10, 229)), 0);
+  ASSERT_EQ(::chmod(device.c_str(), 0666), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // In a mount namespace of our own /dev/fuse is open to all, as on most systems.
+    const bool ready =
+        ::unshare(CLONE_NEWNS) == 0 &&
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount(device.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) == 0;
+    if (!ready) ::_exit(97);
+    ::_exit(as_nobody([&] {
+      auto volume = new_volume();
+      SetAttributes owner;
+      owner.uid = owner.gid = 65534;
+      volume->setattr(kRootIno, owner, {});
+      const auto mount = FuseMount::mount(volume, at(mine.path()));
+      if (mount_line(mine.path()).find("nosuid,nodev") == std::string::npos) return 1;
+      {
+        const OpenFile file(mine / "f", O_RDWR | O_CREAT);
+        if (::write(file.get(), "x", 1) != 1) return 2;
+        if (refusal_of([&] { mount->unmount(); }).code != EBUSY) return 3;
+        if (!mount->flush_kernel()) return 4;
+      }
+      mount->unmount();
+      return mount->alive() || !mount_line(mine.path()).empty() ? 5 : 0;
+    }));
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : 100, 0);
+}
+
+TEST(FuseMount, FusermountsRefusalIsKeptInItsOwnWords) {
+  const DirectoryOfNobody mine;
+  FuseMount::Options options = at(mine.path());
+  options.mountpoint = mine.above().path();  // not nobody's: refused whatever /dev/fuse allows
   EXPECT_EQ(as_nobody([&] {
-              try {
-                const auto mount = FuseMount::mount(new_volume(), at(directory / "mine"));
-                if (!write_file(directory / "mine/f", "x")) return 1;
-                mount->unmount();
-                return mount->alive() ? 2 : 0;
-              } catch (const UserError& error) {
-                // Refused: with the reason, and nothing is left behind.
-                const std::string sentence = error.what();
-                if (open_to_all) return 3;
-                return sentence.find("/dev/fuse") != sentence.npos ||
-                               sentence.find("fusermount3") != sentence.npos
-                           ? 0
-                           : 4;
-              }
+              const Refusal refused =
+                  refusal_of([&] { FuseMount::mount(new_volume(), options); });
+              return refused.code != 0 && refused.sentence.find("fusermount3: ") != std::string::npos
+                         ? 0
+                         : 1;
             }),
             0);
-  EXPECT_EQ(mount_line(directory / "mine"), "");
+  EXPECT_EQ(mount_line(mine.above().path()), "");
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <map>
 #include <string>
@@ -55,9 +54,7 @@ class SharedVolume : public Volume {
   template <class Body>
   auto call(const char* operation, Body&& body) {
     MutexLock lock(mutex_);
-    if (const auto found = faults_.find(operation);
-        found != faults_.end() && found->second != nullptr)
-      std::rethrow_exception(found->second);
+    if (const auto found = faults_.find(operation); found != faults_.end()) found->second();
     return body(volume_);
   }
 
@@ -73,10 +70,16 @@ class SharedVolume : public Volume {
     MutexLock lock(mutex_);
     return body(volume_);
   }
-  /// From now on `operation` ("read", "lookup", ...) throws this; null: no more.
-  void fail(const std::string& operation, std::exception_ptr error) {
+  /// From now on `operation` ("read", "lookup", ...) throws a copy of `error`.
+  template <class Failure>
+  void fail(const std::string& operation, Failure error) {
     MutexLock lock(mutex_);
-    faults_[operation] = std::move(error);
+    faults_[operation] = [error = std::move(error)] { throw error; };
+  }
+  /// It works again.
+  void repair(const std::string& operation) {
+    MutexLock lock(mutex_);
+    faults_.erase(operation);
   }
   /// What the last write was told about setuid and setgid.
   bool last_write_cleared_setid() const { return last_write_cleared_setid_.load(); }
@@ -199,7 +202,7 @@ class SharedVolume : public Volume {
  private:
   mutable Mutex mutex_;
   MemoryVolume volume_ GUARDED_BY(mutex_);
-  std::map<std::string, std::exception_ptr> faults_ GUARDED_BY(mutex_);
+  std::map<std::string, std::function<void()>> faults_ GUARDED_BY(mutex_);
   std::atomic<bool> last_write_cleared_setid_{false};
   std::atomic<std::uint64_t> fsyncs_{0};
   std::atomic<bool> read_only_{false};
