@@ -18,8 +18,9 @@ inline constexpr std::uint64_t kJournalBlockBytes = 4096;
 inline constexpr std::uint64_t kJournalFileHeaderBytes = kJournalBlockBytes;
 inline constexpr std::size_t kJournalRecordHeaderBytes = 48;
 inline constexpr std::uint32_t kJournalVersion = 1;
-/// Smallest journal file that a store accepts.
-inline constexpr std::uint64_t kJournalFileBytesMin = 16 * 1024;
+/// Smallest journal file that a store accepts: two of them leave room for what the limits of the
+/// ring keep back.
+inline constexpr std::uint64_t kJournalFileBytesMin = 64 * 1024;
 
 /// `value` rounded up to a multiple of `unit`, a power of two.
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {

@@ -19,8 +19,18 @@ namespace {
 constexpr std::size_t kBufferBytesKept = 1 << 20;
 constexpr std::uint64_t kFragmentBytesMax = 1 << 20;
 
-bool is_for_commits(JournalType type) {
-  return type == JournalType::kCommit || type == JournalType::kMark;
+/// Kept for marks, so that a checkpoint can always free a full ring.
+constexpr std::uint64_t kMarkBytes = 2 * kJournalBlockBytes;
+
+/// Files that the ring may have. One that is full at open gets one more: recovery and the commit
+/// that frees it must find room, however often the process died before they could.
+std::uint32_t files_allowed(const JournalLayout& layout, const JournalWriter::Position& position,
+                            std::uint32_t files_max) {
+  const std::uint64_t used =
+      position.end_lsn - std::min(position.end_lsn, layout.base_of(layout.span_of(position.start_lsn)));
+  const std::uint64_t needed = used + layout.file_bytes / 2;
+  const std::uint64_t files = (needed + layout.file_bytes - 1) / layout.file_bytes;
+  return std::max(files_max, static_cast<std::uint32_t>(files));
 }
 
 }  // namespace
@@ -33,6 +43,7 @@ JournalWriter::JournalWriter(Disk& disk, JournalRing ring, const Options& option
       layout_(ring.layout()),
       seed_(journal_seed(config_.store_id)),
       epoch_(position.epoch),
+      files_max_(files_allowed(layout_, position, options.files_max)),
       ring_(std::move(ring)),
       start_(position.start_lsn),
       next_(round_up(position.end_lsn, kJournalBlockBytes)),
@@ -77,8 +88,7 @@ Lsn JournalWriter::append(JournalType type, std::initializer_list<ByteView> part
 }
 
 Lsn JournalWriter::append_split(JournalType type, ByteView payload) {
-  const std::uint64_t fragment =
-      std::min(kFragmentBytesMax, layout_.file_bytes / 4 - kJournalRecordHeaderBytes);
+  const std::uint64_t fragment = fragment_bytes();
   Lsn first = 0;
   do {
     const ByteView part = payload.first(std::min<std::size_t>(payload.size(), fragment));
@@ -91,6 +101,10 @@ Lsn JournalWriter::append_split(JournalType type, ByteView payload) {
     if (first == 0) first = lsn;
   } while (!payload.empty());
   return first;
+}
+
+std::uint64_t JournalWriter::fragment_bytes() const {
+  return std::min(kFragmentBytesMax, layout_.file_bytes / 4 - kJournalRecordHeaderBytes);
 }
 
 Lsn JournalWriter::append_one(JournalType type, std::uint8_t flags,
@@ -180,8 +194,17 @@ void JournalWriter::touch(File* file) {
 
 Lsn JournalWriter::limit(JournalType type) const {
   const std::uint64_t capacity = capacity_bytes();
-  const std::uint64_t kept = is_for_commits(type) ? 0 : capacity / 8;
-  return layout_.base_of(layout_.span_of(start_)) + capacity - kept;
+  const Lsn end = layout_.base_of(layout_.span_of(start_)) + capacity;
+  switch (type) {
+    case JournalType::kMark:
+      return end;
+    case JournalType::kCommit:
+      return end - kMarkBytes;
+    case JournalType::kOperation:
+    case JournalType::kSnapshot:
+      break;
+  }
+  return end - kMarkBytes - capacity / 8;
 }
 
 // ---- flushing -----------------------------------------------------------------------------------
@@ -293,9 +316,14 @@ std::uint64_t JournalWriter::device_flushes() const {
 
 bool JournalWriter::has_room(std::uint64_t payload_bytes) const {
   const MutexLock lock(mutex_);
-  // Each fragment may leave a quarter of a file unused behind it when it does not fit there.
-  const std::uint64_t wanted = payload_bytes * 2 + layout_.file_bytes / 2;
-  return next_ + wanted <= limit(JournalType::kCommit);
+  Lsn at = next_;
+  for (std::uint64_t left = payload_bytes; left > 0;) {
+    const std::uint64_t part = std::min(left, fragment_bytes());
+    const std::uint64_t bytes = JournalRecordHeader::record_bytes(part);
+    at = layout_.place(at, bytes) + bytes;
+    left -= part;
+  }
+  return at + kJournalBlockBytes <= limit(JournalType::kCommit);  // a flush may align it meanwhile
 }
 
 bool JournalWriter::poisoned() const {
@@ -323,7 +351,7 @@ void JournalWriter::check_usable() const {
 
 void JournalWriter::update_figures() {
   const std::uint64_t files =
-      growth_failed_ ? ring_.size() : std::max<std::uint64_t>(ring_.size(), options_.files_max);
+      growth_failed_ ? ring_.size() : std::max<std::uint64_t>(ring_.size(), files_max_);
   capacity_bytes_.store(files * layout_.file_bytes, std::memory_order_relaxed);
   used_bytes_.store(last_end_ - std::min(last_end_, layout_.base_of(layout_.span_of(start_))),
                     std::memory_order_relaxed);
@@ -332,7 +360,7 @@ void JournalWriter::update_figures() {
 // ---- growing ------------------------------------------------------------------------------------
 
 bool JournalWriter::wants_file() const {
-  if (ring_.has_free() || ring_.size() >= options_.files_max) return false;
+  if (ring_.has_free() || ring_.size() >= files_max_) return false;
   if (file_wanted_ || ring_.size() == 0) return true;
   return !growth_failed_ && layout_.offset_of(last_end_) > layout_.file_bytes / 2;
 }

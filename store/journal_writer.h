@@ -91,6 +91,8 @@ class JournalWriter final : public JournalAppender {
 
   Lsn append_one(JournalType type, std::uint8_t flags, std::initializer_list<ByteView> parts)
       REQUIRES(mutex_);
+  /// Largest payload of the records that append_split makes.
+  std::uint64_t fragment_bytes() const;
   Place make_place(JournalType type, std::uint64_t record_bytes) REQUIRES(mutex_);
   File* file_for(std::uint64_t span) REQUIRES(mutex_);
   void write_record(const Place& place, JournalRecordHeader header,
@@ -118,6 +120,7 @@ class JournalWriter final : public JournalAppender {
   const JournalLayout layout_;
   const std::uint64_t seed_;
   const std::uint32_t epoch_;
+  const std::uint32_t files_max_;
 
   mutable Mutex mutex_;
   CondVar flushed_;  ///< a flush ended, or the journal is poisoned

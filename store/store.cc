@@ -27,7 +27,7 @@ void check_options(const StoreOptions& options, const std::string& path) {
   if (bytes < kJournalFileBytesMin || bytes > kJournalFileBytesMax ||
       bytes % kJournalBlockBytes != 0) {
     throw UserError(EINVAL, path + ": journal files of " + std::to_string(bytes) +
-                                " bytes; choose a multiple of 4096 from 16 KiB to 1 GiB");
+                                " bytes; choose a multiple of 4096 from 64 KiB to 1 GiB");
   }
   if (options.journal_files_max < 2) {
     throw UserError(EINVAL, path + ": a journal needs at least 2 files to go round");

@@ -508,6 +508,35 @@ TEST_F(JournalTest, KeepsTheLastEighthOfTheRingForCommits) {
   EXPECT_EQ(texts().back(), "operation");
 }
 
+TEST_F(JournalTest, OpensAgainAndAgainWhenItIsFullToTheBrim) {
+  open();
+  EXPECT_THROW({ for (;;) append(std::string(3000, 'x')); }, StoreError);
+  EXPECT_THROW({ for (;;) append(std::string(3000, 'x'), JournalType::kCommit); }, StoreError);
+  EXPECT_FALSE(writer_->poisoned());
+  for (int i = 0; i < 40; ++i) open();
+  EXPECT_TRUE(writer_->has_room(5000));
+  append("the commit that frees it", JournalType::kCommit);
+  trim(writer_->end());
+  append("operation");
+  open();
+  EXPECT_EQ(texts().back(), "operation");
+}
+
+TEST_F(JournalTest, KnowsWhetherACommitHasRoom) {
+  for (std::uint64_t size = 1000; size < 300'000; size += 17'000) {
+    SCOPED_TRACE("commit of " + std::to_string(size) + " bytes");
+    std::filesystem::remove_all(journal_);
+    disk_.make_directory(journal_);
+    request_ = {kJournalBlockBytes, 0, 0, true, false};
+    open();
+    const std::string text(size, 'c');
+    while (writer_->has_room(size)) {
+      writer_->append_split(JournalType::kCommit, as_bytes(text));
+    }
+    trim(writer_->end());  // a mark always has room
+  }
+}
+
 TEST_F(JournalTest, IsFullEarlyWhenTheHostHasNoSpaceToGrow) {
   open();
   disk_.plan().fail(DiskCall::kOpen, 1, ENOSPC, true, ".log.new");

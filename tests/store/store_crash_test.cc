@@ -24,7 +24,7 @@ struct Image {
 class StoreCrashTest : public ::testing::Test {
  protected:
   StoreCrashTest() {
-    options_.journal_file_bytes = 16 * 1024;
+    options_.journal_files_max = 3;
     options_.segment_bytes = 64 * 1024;
     Store::create(disk_, path_, options_);
   }
@@ -34,7 +34,7 @@ class StoreCrashTest : public ::testing::Test {
     disk_.plan().set_hook([this, every, lost_percent](DiskCall call, const std::string&) {
       const MutexLock lock(mutex_);
       if (call == DiskCall::kRead || call == DiskCall::kSpace || ++steps_ % every != 0) return;
-      const std::string path = directory_ / ("image-" + std::to_string(images_.size()));
+      const std::string path = directory_ / ("image-" + std::to_string(taken_++));
       power_.cut(path_, path, lost_percent, steps_);
       images_.push_back({path, lost_percent, acknowledged_});
     });
@@ -48,6 +48,8 @@ class StoreCrashTest : public ::testing::Test {
     const std::unique_ptr<Store> store = Store::open(disk_, path_, options_);
     model_.check(*store);
     for (int i = 0; i < rounds; ++i) {
+      const StoreFigures figures = store->figures();
+      if (figures.journal_bytes > figures.journal_capacity_bytes / 2) commit(*store);
       store->admit(1000);
       for (int k = 0; k < 3; ++k) {
         model_.append(*store);
@@ -57,15 +59,16 @@ class StoreCrashTest : public ::testing::Test {
         store->journal().flush();
         acknowledge([&](Acknowledged& a) { a.flushed = model_.appended(); });
       }
-      if (i % 2 == 1) {
-        const Csn csn = model_.commit(*store);
-        acknowledge([&](Acknowledged& a) {
-          a.csn = csn;
-          a.flushed = model_.appended();
-        });
-      }
+      if (i % 2 == 1) commit(*store);
     }
     if (rounds % 2 == 0) store->close();
+  }
+  void commit(Store& store) {
+    const Csn csn = model_.commit(store);
+    acknowledge([&](Acknowledged& a) {
+      a.csn = csn;
+      a.flushed = model_.appended();
+    });
   }
 
   /// Everything acknowledged is there, the counts are right, and the store goes on.
@@ -83,8 +86,8 @@ class StoreCrashTest : public ::testing::Test {
           image.lost_percent == 0 ? image.promised.appended : image.promised.flushed;
       EXPECT_GE(operations, promised);
       model.settle(csn, operations);
-      model.append(*store);
       model.commit(*store);
+      store->admit(1000);
       model.append(*store);
       if (::testing::Test::HasFailure()) return;
     }
@@ -93,7 +96,7 @@ class StoreCrashTest : public ::testing::Test {
   void check_all() {
     disk_.plan().set_hook({});
     const MutexLock lock(mutex_);
-    EXPECT_GT(images_.size(), 20u);
+    EXPECT_GT(images_.size(), 15u);
     for (const Image& image : images_) {
       SCOPED_TRACE(image.path + ", lost " + std::to_string(image.lost_percent) + "%, promised csn " +
                    std::to_string(image.promised.csn));
@@ -113,22 +116,23 @@ class StoreCrashTest : public ::testing::Test {
   Acknowledged acknowledged_ GUARDED_BY(mutex_);
   std::vector<Image> images_ GUARDED_BY(mutex_);
   std::uint64_t steps_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t taken_ GUARDED_BY(mutex_) = 0;
 };
 
 TEST_F(StoreCrashTest, KeepsEverythingAcknowledgedWhenTheProcessDiesAtAnyStep) {
-  take_images(3, 0);
+  take_images(5, 0);
   run(24);
   check_all();
 }
 
 TEST_F(StoreCrashTest, KeepsEverythingFlushedWhenThePowerGoesAndNothingElseReachedTheDisk) {
-  take_images(3, 100);
+  take_images(5, 100);
   run(24);
   check_all();
 }
 
 TEST_F(StoreCrashTest, KeepsEverythingFlushedWhenThePowerGoesAndHalfOfTheRestReachedTheDisk) {
-  take_images(3, 50);
+  take_images(5, 50);
   run(24);
   check_all();
 }
@@ -153,7 +157,7 @@ TEST_F(StoreCrashTest, KeepsEverythingFlushedWhenThePowerGoesAgainAfterRecovery)
     model_.settle(csn, operations);
     acknowledge([&](Acknowledged& a) { a = {csn, operations, first.promised.flushed}; });
   }
-  take_images(2, 60);
+  take_images(4, 60);
   run(11);
   check_all();
 }
