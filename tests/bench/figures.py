@@ -67,8 +67,9 @@ class Bench:
         return int(self.status()["daemon"]["pid"])
 
     def written_bytes(self):
+        """What the daemon has passed to write calls. (write_bytes would count whole folios.)"""
         with open(f"/proc/{self.daemon_pid()}/io") as io:
-            return int([l for l in io if l.startswith("write_bytes")][0].split()[1])
+            return int([l for l in io if l.startswith("wchar")][0].split()[1])
 
     def make_files(self, point, count, size=100):
         sub = tempfile.mkdtemp(prefix="t", dir=point)
