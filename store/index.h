@@ -166,7 +166,7 @@ class Index {
   void wait_for_room();
 
   // index_writer.cc
-  void start(const IndexDatabase::Summary& summary);
+  void start(const IndexDatabase::Summary& summary, bool durable);
   void take_totals(const IndexDatabase::Summary& summary) REQUIRES(mutex_);
   void writer_main();
   bool work_wanted() const REQUIRES(mutex_);

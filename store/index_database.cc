@@ -233,8 +233,10 @@ void IndexDatabase::checkpoint() {
   connection_.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
 }
 
-void IndexDatabase::truncate_log() {
-  if (connection_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)) log_pages_ = 0;
+bool IndexDatabase::truncate_log() {
+  const bool done = connection_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
+  if (done) log_pages_ = 0;
+  return done;
 }
 
 void IndexDatabase::visit_digests(const std::function<bool(const Digest&)>& visit) {

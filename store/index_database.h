@@ -53,8 +53,9 @@ class IndexDatabase {
   std::uint64_t log_pages() const { return log_pages_; }
   /// Moves the log into the file as far as readers allow.
   void checkpoint();
-  /// The same, waiting for readers, and empties the log.
-  void truncate_log();
+  /// The same, waiting for readers, and empties the log; everything written is durable then. False
+  /// if a reader, of another process perhaps, did not let go.
+  bool truncate_log();
   /// Calls `visit` with every digest until it returns false.
   void visit_digests(const std::function<bool(const Digest&)>& visit);
 

@@ -38,10 +38,33 @@ bool in_order(const Found& a, const Found& b) {
   return a.entry.offset > b.entry.offset;
 }
 
-Placement placement_of(const Found* begin, const Found* end) {
-  const FooterEntry& first = begin->entry;
+bool is_intact(const SegmentSet& segments, const Found& found) {
+  try {
+    segments.read(found.entry.digest, Location{found.segment, found.entry.offset},
+                  static_cast<std::uint32_t>(record_bytes(found.entry.payload_bytes)));
+    return true;
+  } catch (const StoreError& error) {
+    if (error.code() != EIO) throw;
+    return false;
+  }
+}
+
+/// The newest record that is intact; the newest if none is. One that has no rival is not read: only
+/// a footer that outlived its records in a power cut can name a bad copy beside a good one.
+const Found& best(const SegmentSet& segments, const Found* begin, const Found* end) {
+  if (end - begin == 1 || (end - begin == 2 && !begin->entry.mirror && begin[1].entry.mirror)) {
+    return *begin;
+  }
+  const Found* found =
+      std::find_if(begin, end, [&](const Found& each) { return is_intact(segments, each); });
+  return found == end ? *begin : *found;
+}
+
+Placement placement_of(const SegmentSet& segments, const Found* begin, const Found* end) {
+  const Found& chosen = best(segments, begin, end);
+  const FooterEntry& first = chosen.entry;
   Placement placement;
-  placement.primary = Location{begin->segment, first.offset};
+  placement.primary = Location{chosen.segment, first.offset};
   placement.stored_bytes = static_cast<std::uint32_t>(record_bytes(first.payload_bytes));
   placement.data_bytes = first.data_bytes;
   placement.kind = first.kind;
@@ -55,13 +78,13 @@ Placement placement_of(const Found* begin, const Found* end) {
   return placement;
 }
 
-void add_objects(std::vector<Found>& found, IndexBuilder& builder) {
+void add_objects(const SegmentSet& segments, std::vector<Found>& found, IndexBuilder& builder) {
   std::sort(found.begin(), found.end(), in_order);
   const Found* const end = found.data() + found.size();
   for (const Found* begin = found.data(); begin != end;) {
     const Found* next = begin;
     while (next != end && next->entry.digest == begin->entry.digest) ++next;
-    builder.add(begin->entry.digest, placement_of(begin, next));
+    builder.add(begin->entry.digest, placement_of(segments, begin, next));
     begin = next;
   }
 }
@@ -74,6 +97,10 @@ std::uint64_t count_records(SegmentSet& segments) {
       segments.visit_records(info.id, [&](const FooterEntry&) { ++count; });
     } catch (const StoreError& error) {
       if (error.code() != EIO) throw;
+      if (info.bytes < kSegmentHeaderBytes) {
+        segments.remove(info.id);  // a crash came before its header
+        continue;
+      }
       log_error("index", std::string("a segment is left out: ") + error.what());
       segments.set_aside(info.id);
     }
@@ -96,7 +123,7 @@ void build(SegmentSet& segments, const std::string& path, const StoreId& store) 
         if (prefix >= first && prefix < last) found.push_back(Found{entry, info.id});
       });
     }
-    add_objects(found, builder);
+    add_objects(segments, found, builder);
   }
   builder.finish(segments.last_id());
 }

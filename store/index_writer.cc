@@ -60,15 +60,15 @@ Index::Index(Disk& disk, const std::string& path, const StoreId& store, const Re
   try {
     // A log that a crash left may be in the page cache only: what is counted as checkpointed
     // must not be.
-    database_->truncate_log();
-    start(database_->summary());
+    const bool durable = database_->truncate_log();
+    start(database_->summary(), durable);
   } catch (const CorruptionError&) {
     mark_damaged();
     throw;
   }
 }
 
-void Index::start(const IndexDatabase::Summary& summary) {
+void Index::start(const IndexDatabase::Summary& summary, bool durable) {
   sealed_at_open_ = summary.sealed_segments;
   last_segment_at_open_ = summary.last_segment;
   {
@@ -76,7 +76,7 @@ void Index::start(const IndexDatabase::Summary& summary) {
     take_totals(summary);
     damaged_.insert(summary.damaged.begin(), summary.damaged.end());
     applied_csn_ = summary.applied_csn;
-    checkpointed_csn_ = summary.applied_csn;
+    checkpointed_csn_ = durable ? summary.applied_csn : 0;
     needs_references_ = summary.references != IndexDatabase::References::kExact;
     next_flush_objects_ = limits_.flush_objects;
   }

@@ -26,7 +26,7 @@ std::uint64_t LocalObjects::reclaim(const ReclaimLimits& limits) {
 
 std::uint64_t Reclaim::run(Csn horizon) {
   index_.flush();  // the dead are found in the file
-  index_.purge(horizon, limits_.purged_objects);
+  if (index_.purge(horizon, limits_.purged_objects) > 0) index_.flush();
   retire_sparse_writers();
   std::uint64_t freed = unlink_empty();
   try {
@@ -59,6 +59,7 @@ std::uint64_t Reclaim::unlink_empty() {
   std::uint64_t freed = 0;
   for (const SegmentId id : empty) {
     freed += segments_.remove(id);
+    if (segments_.find(id)) continue;  // somebody took it up again; the next round tries
     index_.forget_segment(id);
     unmovable_.erase(id);
   }
@@ -136,17 +137,28 @@ bool Reclaim::copy_record(SegmentId id, const FooterEntry& entry, SegmentHolds& 
   const Placement& placement = state->placement;
   const bool first = placement.primary == here;
   if (!first && placement.mirror != here) return true;
-  try {
-    StoredRecord record = segments_.read_record(entry.digest, here, placement.stored_bytes);
-    const SegmentStream stream = entry.mirror ? SegmentStream::kMirror : SegmentStream::kMoved;
-    copied_bytes_ += record.bytes.size();
-    moves.push_back(
-        Index::Move{entry.digest, here, segments_.append(stream, record, holds)});
-    return true;
-  } catch (const CorruptionError& error) {
-    log_error("reclaim", error.what());
+  const Location& other = first ? placement.mirror : placement.primary;
+  std::optional<StoredRecord> record = intact(entry.digest, here, placement.stored_bytes);
+  if (!record && other.present()) record = intact(entry.digest, other, placement.stored_bytes);
+  if (!record) {
     index_.note_damaged(entry.digest);
     return false;
+  }
+  const SegmentStream stream = entry.mirror ? SegmentStream::kMirror : SegmentStream::kMoved;
+  copied_bytes_ += record->bytes.size();
+  moves.push_back(Index::Move{entry.digest, here, segments_.append(stream, *record, holds)});
+  return true;
+}
+
+std::optional<StoredRecord> Reclaim::intact(const Digest& digest, const Location& location,
+                                            std::uint32_t stored_bytes) const {
+  try {
+    return segments_.read_record(digest, location, stored_bytes);
+  } catch (const StoreError& error) {
+    // Damaged, unreadable, or in a file that is gone; anything else is no word about the record.
+    if (error.code() != EIO && error.code() != ENOENT) throw;
+    log_error("reclaim", error.what());
+    return std::nullopt;
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -41,6 +42,9 @@ class Reclaim {
   bool compact_segment(SegmentId id, SegmentHolds& holds);
   bool copy_record(SegmentId id, const FooterEntry& entry, SegmentHolds& holds,
                    std::vector<Index::Move>& moves);
+  /// The record at `location` if it can be read and is what it should be.
+  std::optional<StoredRecord> intact(const Digest& digest, const Location& location,
+                                     std::uint32_t stored_bytes) const;
 
   Index& index_;
   SegmentSet& segments_;

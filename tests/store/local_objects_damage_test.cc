@@ -372,6 +372,33 @@ TEST_F(DamagedIndexTest, ARebuildPrefersTheFreshCopyOfAHealedObject) {
   EXPECT_EQ(store_.read(digest), content);
 }
 
+TEST_F(DamagedIndexTest, ARebuildPrefersAnIntactCopyToANewerDamagedOne) {
+  const Bytes content = random_content(900, 5000);
+  auto first = store_->begin();
+  auto second = store_->begin();
+  const Digest digest = first->put(content, ObjectKind::kData).digest;
+  second->put(content, ObjectKind::kData);  // lies behind the first one
+  store_.commit(std::move(first));
+  const Location place = store_->find(digest)->primary;
+  damage({place.segment, place.offset + record_bytes(content.size())});
+  store_.commit(std::move(second));
+  store_->rebuild_index("a test");
+  store_.recover();
+  EXPECT_EQ(store_->find(digest)->primary, place);
+  EXPECT_EQ(store_.read(digest), content);
+}
+
+TEST_F(DamagedIndexTest, ASegmentWithoutAHeaderIsRemovedByARebuild) {
+  store_->close();
+  store_.crash();
+  const std::string path = store_.paths().segments + "/00000000000000ff.seg";
+  store_.disk().open(path, Disk::Mode::kCreateNew)->write_at(0, Bytes(20));
+  store_.disk().remove(store_.paths().index);
+  store_.open();
+  EXPECT_FALSE(store_.disk().exists(path));
+  expect_rebuilt();
+}
+
 TEST_F(DamagedIndexTest, AnUnreadableSegmentIsSetAsideByARebuild) {
   const Digest digest = store_.commit_one(random_content(1, 5000));
   const Location place = store_->find(digest)->primary;

@@ -298,6 +298,18 @@ TEST_F(ReclaimTest, ADamagedRecordKeepsItsSegment) {
   EXPECT_EQ(store_.read(digests[20]), random_content(20, 10'000));
 }
 
+TEST_F(ReclaimTest, CompactionRepairsADamagedCopyFromTheSecondOne) {
+  const auto digests = fill(0, 40, ObjectKind::kMetadata);
+  release(digests, 10);
+  const Location place = store_->find(digests[10])->primary;
+  const std::string path = store_.paths().segments + "/" + segment_file_name(place.segment);
+  test::flip_bit(path, place.offset + kRecordHeaderBytes + 5);
+  reclaim_all();
+  EXPECT_FALSE(store_.disk().exists(path));
+  EXPECT_TRUE(store_->verify(digests[10]));
+  EXPECT_EQ(store_.read(digests[10]), random_content(10, 10'000));
+}
+
 TEST_F(ReclaimTest, OverwritingManyTimesReturnsTheSpace) {
   auto live = fill(0, 100);
   for (std::uint64_t round = 1; round <= 10; ++round) {
