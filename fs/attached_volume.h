@@ -36,8 +36,8 @@ struct AttachedVolumeSetup {
 };
 
 /// A volume in use: POSIX behaviour over one head. The operations' families have a file each:
-/// attributes.cc, namespace.cc (orphans too), rename.cc, directory.cc, xattr.cc, and file_io*.cc for the data.
-/// Promises and thread-safety as Volume says.
+/// attributes.cc, namespace.cc, rename.cc, orphans.cc, directory.cc, xattr.cc, and file_io*.cc for
+/// the data. Promises and thread-safety as Volume says.
 ///
 /// Reading never changes atime (as with the mount option noatime): the kernel does not tell a FUSE
 /// file system what was served from its cache. utimensat is honoured.

@@ -181,20 +181,20 @@ bool VolumeWorkload::equal(Volume& volume, MemoryVolume& reference) {
     same = same && got == expected;
   };
   while (same && !pending.empty()) {
-    const auto [ino, path] = pending.back();
+    const Ino ino = pending.back().first;
+    const std::string path = pending.back().second;
     pending.pop_back();
-    const auto id = ino;
-    compare(path, "attributes", [&](Volume& v) { return text_of(v.getattr(id)); });
-    compare(path, "xattrs", [&](Volume& v) { return xattr_listing(v, id); });
+    compare(path, "attributes", [&](Volume& v) { return text_of(v.getattr(ino)); });
+    compare(path, "xattrs", [&](Volume& v) { return xattr_listing(v, ino); });
     const Attributes attributes = reference.getattr(ino);
     if (S_ISLNK(attributes.mode)) {
-      compare(path, "target", [&](Volume& v) { return v.readlink(id); });
+      compare(path, "target", [&](Volume& v) { return v.readlink(ino); });
     } else if (S_ISREG(attributes.mode)) {
       const bool equal_data = same_data(volume, reference, ino, attributes.size);
       EXPECT_TRUE(equal_data) << "content of " << path;
       same = same && equal_data;
     } else if (S_ISDIR(attributes.mode)) {
-      compare(path, "entries", [&](Volume& v) { return listing(v, id, false, 1000); });
+      compare(path, "entries", [&](Volume& v) { return listing(v, ino, false, 1000); });
       reference.read_directory(ino, 2, false, [&](const DirectoryEntry& entry) {
         pending.emplace_back(entry.ino, path + std::string(entry.name) + "/");
         return true;
