@@ -26,7 +26,7 @@ class Acl {
   };
   struct Entry {
     Tag tag{};
-    std::uint32_t permissions = 0;   ///< 0..7
+    std::uint32_t permissions = 0;    ///< 0..7
     std::uint32_t id = kUndefinedId;  ///< of kUser and kGroup
     friend bool operator==(const Entry&, const Entry&) = default;
   };

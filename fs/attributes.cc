@@ -96,9 +96,7 @@ void make_root(Transaction& transaction, std::uint32_t mode, std::uint32_t uid, 
 }
 
 Attributes AttachedVolume::getattr(Ino ino) {
-  return view([&](Transaction& transaction) {
-    return attributes_of(ino, transaction.inode(ino));
-  });
+  return view([&](Transaction& transaction) { return attributes_of(ino, transaction.inode(ino)); });
 }
 
 Attributes AttachedVolume::setattr(Ino ino, const SetAttributes& change, const Caller&) {
@@ -126,7 +124,8 @@ Attributes AttachedVolume::setattr(Ino ino, const SetAttributes& change, const C
 
 FileSystemFigures AttachedVolume::statfs() {
   const StoreFigures store = setup_.figures();
-  const HeadInfoRecord info = view([](Transaction& transaction) { return transaction.head_info(); });
+  const HeadInfoRecord info =
+      view([](Transaction& transaction) { return transaction.head_info(); });
   FileSystemFigures out;
   out.total_bytes = store.total_bytes;
   out.free_bytes = store.free_bytes;

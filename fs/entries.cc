@@ -55,11 +55,10 @@ std::uint64_t linkref_slot_base(const Place& place) {
 }
 
 Slot probe_linkref(Transaction& transaction, Ino ino, const Place& place) {
-  return probe(transaction, ino, Kind::kLinkref, linkref_slot_base(place),
-               [&](ByteView value) {
-                 const LinkrefRecord linkref = LinkrefRecord::decode(value);
-                 return linkref.parent == place.parent && linkref.cookie == place.cookie;
-               });
+  return probe(transaction, ino, Kind::kLinkref, linkref_slot_base(place), [&](ByteView value) {
+    const LinkrefRecord linkref = LinkrefRecord::decode(value);
+    return linkref.parent == place.parent && linkref.cookie == place.cookie;
+  });
 }
 
 void insert_linkref(Transaction& transaction, Ino ino, const Place& place) {
@@ -74,7 +73,8 @@ void switch_to_linkrefs(Transaction& transaction, Ino ino, InodeRecord& inode) {
   const std::optional<Bytes> first =
       transaction.find({inode.parent, Kind::kDirent, inode.name_cookie});
   if (!first) {
-    throw CorruptionError("inode " + std::to_string(to_integer(ino)) + " has no entry in its parent");
+    throw CorruptionError("inode " + std::to_string(to_integer(ino)) +
+                          " has no entry in its parent");
   }
   const DirentRecord entry = DirentRecord::decode(*first);
   insert_linkref(transaction, ino, {inode.parent, inode.name_cookie, entry.name});

@@ -12,7 +12,7 @@ namespace varve {
 struct NewInode {
   std::uint32_t mode = 0;  ///< type and permission bits
   std::uint64_t rdev = 0;
-  Bytes content{};         ///< a symlink's target
+  Bytes content{};  ///< a symlink's target
   Caller caller{};
   Time now{};
 };

@@ -54,8 +54,8 @@ AttachedVolume::Retired AttachedVolume::drop_link(Transaction& transaction, Ino 
     transaction.set_inode(ino, inode);
     return {ino, false};
   }
-  const bool kept = lookups_.in_use(ino) ||
-                    transaction.region_keys(ino, kFreeRegions + 1).size() > kFreeRegions;
+  const bool kept =
+      lookups_.in_use(ino) || transaction.region_keys(ino, kFreeRegions + 1).size() > kFreeRegions;
   if (kept) {
     transaction.set_inode(ino, inode);
     transaction.set(orphan_key(ino), {});

@@ -61,9 +61,8 @@ class Renaming {
 
   /// Moves the source into a free name.
   void move_to_free() {
-    const std::uint64_t cookie =
-        insert_entry(transaction_, to_.directory,
-                     {source_ino(), type_of(source_), std::string(to_.name)});
+    const std::uint64_t cookie = insert_entry(
+        transaction_, to_.directory, {source_ino(), type_of(source_), std::string(to_.name)});
     to_directory().size += to_.name.size();
     take_source(Place{to_.directory, cookie, to_.name});
     if (!same_directory()) count_subdirectories(source_is_directory(), false);

@@ -34,10 +34,9 @@ std::uint32_t flag_of(std::string_view name) {
 
 void scan_xattrs(Transaction& transaction, Ino ino,
                  const std::function<bool(const Key&, const XattrRecord&)>& visit) {
-  transaction.scan({ino, Kind::kXattr, 0}, {ino, Kind::kDirent, 0},
-                   [&](const Key& key, ByteView value) {
-                     return visit(key, XattrRecord::decode(value));
-                   });
+  transaction.scan(
+      {ino, Kind::kXattr, 0}, {ino, Kind::kDirent, 0},
+      [&](const Key& key, ByteView value) { return visit(key, XattrRecord::decode(value)); });
 }
 
 /// The slot of a new attribute, and the check that its name fits into the list.

@@ -64,16 +64,12 @@ TEST(Acl, RefusesIncompleteDisorderedAndRepeatedEntries) {
   EXPECT_EQ(parse_errno(value_of({{Tag::kUserObj, 7}, {Tag::kGroupObj, 5}})), EINVAL);
   EXPECT_EQ(parse_errno(value_of({{Tag::kGroupObj, 7}, {Tag::kUserObj, 5}, {Tag::kOther, 0}})),
             EINVAL);
-  EXPECT_EQ(parse_errno(value_of({{Tag::kUserObj, 7},
-                                  {Tag::kUserObj, 7},
-                                  {Tag::kGroupObj, 5},
-                                  {Tag::kOther, 0}})),
+  EXPECT_EQ(parse_errno(value_of(
+                {{Tag::kUserObj, 7}, {Tag::kUserObj, 7}, {Tag::kGroupObj, 5}, {Tag::kOther, 0}})),
             EINVAL);
   // A named entry without a mask, and one without an id.
-  EXPECT_EQ(parse_errno(value_of({{Tag::kUserObj, 7},
-                                  {Tag::kUser, 7, 1},
-                                  {Tag::kGroupObj, 5},
-                                  {Tag::kOther, 0}})),
+  EXPECT_EQ(parse_errno(value_of(
+                {{Tag::kUserObj, 7}, {Tag::kUser, 7, 1}, {Tag::kGroupObj, 5}, {Tag::kOther, 0}})),
             EINVAL);
   EXPECT_EQ(parse_errno(value_of({{Tag::kUserObj, 7},
                                   {Tag::kUser, 7},
@@ -106,7 +102,8 @@ TEST(Acl, MasksTheModeOfANewFile) {
   EXPECT_EQ(acl.entries()[1].permissions, 6u) << "named entries are masked, not changed";
 }
 
-// ---- in a volume ---------------------------------------------------------------------------------
+// ---- in a volume
+// ---------------------------------------------------------------------------------
 
 class AclInVolume : public VolumeTest {
  protected:
@@ -127,8 +124,7 @@ TEST_F(AclInVolume, AccessAclShowsInTheMode) {
 TEST_F(AclInVolume, AccessAclThatTheModeSaysIsNotKept) {
   const Ino ino = file("a");
   set(ino, kAccessAclName, value_of(kNamed));
-  set(ino, kAccessAclName,
-      value_of({{Tag::kUserObj, 6}, {Tag::kGroupObj, 2}, {Tag::kOther, 1}}));
+  set(ino, kAccessAclName, value_of({{Tag::kUserObj, 6}, {Tag::kGroupObj, 2}, {Tag::kOther, 1}}));
   EXPECT_EQ(stat(ino).mode, S_IFREG | 0621u);
   EXPECT_FALSE(volume().get_xattr(ino, kAccessAclName).has_value());
   EXPECT_THAT(volume().list_xattrs(ino), testing::IsEmpty());

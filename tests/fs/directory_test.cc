@@ -25,7 +25,8 @@ class Directory : public VolumeTest {
     std::vector<Line> out;
     volume().read_directory(ino, cookie, with_attributes, [&](const DirectoryEntry& entry) {
       if (out.size() == count) return false;
-      out.push_back({std::string(entry.name), entry.ino, entry.cookie, entry.attributes != nullptr});
+      out.push_back(
+          {std::string(entry.name), entry.ino, entry.cookie, entry.attributes != nullptr});
       return true;
     });
     return out;

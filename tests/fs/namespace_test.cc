@@ -131,10 +131,9 @@ TEST_F(Namespace, SymlinksKeepTheirTarget) {
   EXPECT_EQ(volume().readlink(link.ino), "some/where");
   EXPECT_EQ(errno_of([&] { volume().readlink(kRootIno); }), EINVAL);
   EXPECT_EQ(errno_of([&] { volume().make_symlink(kRootIno, "m", "", caller_); }), ENOENT);
-  EXPECT_EQ(errno_of([&] {
-              volume().make_symlink(kRootIno, "m", std::string(4096, 't'), caller_);
-            }),
-            ENAMETOOLONG);
+  EXPECT_EQ(
+      errno_of([&] { volume().make_symlink(kRootIno, "m", std::string(4096, 't'), caller_); }),
+      ENAMETOOLONG);
 }
 
 TEST_F(Namespace, LongTargetsSurviveACommit) {
@@ -228,8 +227,10 @@ TEST_F(Namespace, NamesWithOneHashLiveSideBySide) {
     world_.head().run([&] {
       Transaction transaction(world_.head());
       const Key key{kRootIno, Kind::kDirent, slot};
-      if (name) transaction.set(key, DirentRecord{a, S_IFREG, *name}.encode());
-      else transaction.erase(key);
+      if (name)
+        transaction.set(key, DirentRecord{a, S_IFREG, *name}.encode());
+      else
+        transaction.erase(key);
       transaction.commit();
     });
   };
@@ -252,8 +253,10 @@ TEST_F(Namespace, AllSlotsOfOneHashTakenIsENOSPC) {
       Transaction transaction(world_.head());
       for (std::uint64_t i = 0; i < kNameSlots; ++i) {
         const Key key{kRootIno, Kind::kDirent, slot + i};
-        if (taken) transaction.set(key, DirentRecord{a, S_IFREG, "n" + std::to_string(i)}.encode());
-        else transaction.erase(key);
+        if (taken)
+          transaction.set(key, DirentRecord{a, S_IFREG, "n" + std::to_string(i)}.encode());
+        else
+          transaction.erase(key);
       }
       transaction.commit();
     });

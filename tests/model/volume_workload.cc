@@ -236,8 +236,13 @@ Ino VolumeWorkload::any_file(MemoryVolume& reference) {
 }
 
 std::string VolumeWorkload::any_name() {
-  static const std::vector<std::string> odd{".", "..", "", "a/b", std::string(255, 'x'),
-                                            std::string(256, 'y'), std::string("a\0b", 3),
+  static const std::vector<std::string> odd{".",
+                                            "..",
+                                            "",
+                                            "a/b",
+                                            std::string(255, 'x'),
+                                            std::string(256, 'y'),
+                                            std::string("a\0b", 3),
                                             "\xff\xfe"};
   if (chance(2)) return odd[random(odd.size())];
   return names_[random(names_.size())];
@@ -298,10 +303,17 @@ Bytes VolumeWorkload::any_data() {
 }
 
 std::string VolumeWorkload::any_xattr_name() {
-  static const std::vector<std::string> names{
-      "user.a",           "user.b",     "user.c",     "trusted.t",
-      "security.selinux", "user.",      "bad.name",   "security.capability",
-      "system.other",     std::string(kAccessAclName), std::string(kDefaultAclName)};
+  static const std::vector<std::string> names{"user.a",
+                                              "user.b",
+                                              "user.c",
+                                              "trusted.t",
+                                              "security.selinux",
+                                              "user.",
+                                              "bad.name",
+                                              "security.capability",
+                                              "system.other",
+                                              std::string(kAccessAclName),
+                                              std::string(kDefaultAclName)};
   if (chance(1)) return "user." + std::string(300, 'n');
   return names[random(names.size())];
 }
@@ -336,14 +348,20 @@ VolumeWorkload::Operation VolumeWorkload::pick(MemoryVolume& reference) {
     Make make;
     bool data;
   };
-  static constexpr Choice kChoices[] = {
-      {14, &VolumeWorkload::make_operation, false},   {12, &VolumeWorkload::remove_operation, false},
-      {12, &VolumeWorkload::rename_operation, false}, {5, &VolumeWorkload::link_operation, false},
-      {8, &VolumeWorkload::lookup_operation, false},  {12, &VolumeWorkload::forget_operation, false},
-      {6, &VolumeWorkload::setattr_operation, false}, {8, &VolumeWorkload::xattr_operation, false},
-      {4, &VolumeWorkload::list_operation, false},    {12, &VolumeWorkload::write_operation, true},
-      {8, &VolumeWorkload::read_operation, true},     {4, &VolumeWorkload::truncate_operation, true},
-      {3, &VolumeWorkload::allocate_operation, true}, {3, &VolumeWorkload::copy_operation, true}};
+  static constexpr Choice kChoices[] = {{14, &VolumeWorkload::make_operation, false},
+                                        {12, &VolumeWorkload::remove_operation, false},
+                                        {12, &VolumeWorkload::rename_operation, false},
+                                        {5, &VolumeWorkload::link_operation, false},
+                                        {8, &VolumeWorkload::lookup_operation, false},
+                                        {12, &VolumeWorkload::forget_operation, false},
+                                        {6, &VolumeWorkload::setattr_operation, false},
+                                        {8, &VolumeWorkload::xattr_operation, false},
+                                        {4, &VolumeWorkload::list_operation, false},
+                                        {12, &VolumeWorkload::write_operation, true},
+                                        {8, &VolumeWorkload::read_operation, true},
+                                        {4, &VolumeWorkload::truncate_operation, true},
+                                        {3, &VolumeWorkload::allocate_operation, true},
+                                        {3, &VolumeWorkload::copy_operation, true}};
   unsigned total = 0;
   for (const Choice& choice : kChoices) total += choice.data && !options_.data ? 0 : choice.weight;
   std::uint64_t at = random(total);
@@ -367,14 +385,12 @@ VolumeWorkload::Operation VolumeWorkload::make_operation(MemoryVolume& reference
   switch (random(8)) {
     case 0:
     case 1:
-      return {"mkdir " + where, [=](Volume& v) {
-                return text_of(v.make_directory(parent, name, mode, caller));
-              }};
+      return {"mkdir " + where,
+              [=](Volume& v) { return text_of(v.make_directory(parent, name, mode, caller)); }};
     case 2: {
       const std::string target(chance(10) ? random(4200) : 1 + random(60), 't');
-      return {"symlink " + where, [=](Volume& v) {
-                return text_of(v.make_symlink(parent, name, target, caller));
-              }};
+      return {"symlink " + where,
+              [=](Volume& v) { return text_of(v.make_symlink(parent, name, target, caller)); }};
     }
     case 3:
       return {"tmpfile " + where,
@@ -383,9 +399,8 @@ VolumeWorkload::Operation VolumeWorkload::make_operation(MemoryVolume& reference
       static constexpr std::uint32_t kTypes[] = {S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK,
                                                  S_IFDIR, S_IFLNK,  0,       0150000};
       const std::uint32_t typed = mode | kTypes[random(std::size(kTypes))];
-      return {"mknod " + where, [=](Volume& v) {
-                return text_of(v.make_node(parent, name, typed, 0x1234, caller));
-              }};
+      return {"mknod " + where,
+              [=](Volume& v) { return text_of(v.make_node(parent, name, typed, 0x1234, caller)); }};
     }
     default:
       return {"create " + where, [=](Volume& v) {
@@ -414,9 +429,8 @@ VolumeWorkload::Operation VolumeWorkload::rename_operation(MemoryVolume& referen
   const Ino parent = any_directory(reference);
   const Ino new_parent = chance(40) ? parent : any_directory(reference);
   const std::string name = any_entry(reference, parent).name;
-  const std::string new_name =
-      chance(50) ? any_name() : any_entry(reference, new_parent).name;
-  const RenameMode mode = chance(60) ? RenameMode::kReplace
+  const std::string new_name = chance(50) ? any_name() : any_entry(reference, new_parent).name;
+  const RenameMode mode = chance(60)   ? RenameMode::kReplace
                           : chance(50) ? RenameMode::kNoReplace
                                        : RenameMode::kExchange;
   return {"rename " + text_of(parent) + "/" + name + " to " + text_of(new_parent) + "/" + new_name +
@@ -510,7 +524,7 @@ VolumeWorkload::Operation VolumeWorkload::xattr_operation(MemoryVolume& referenc
   const bool acl = name == kAccessAclName || name == kDefaultAclName;
   Bytes value = acl ? any_acl() : Bytes(chance(5) ? random(70'000) : random(1500));
   if (!acl && !value.empty()) value[0] = static_cast<std::byte>(random(256));
-  const XattrMode mode = chance(60) ? XattrMode::kAny
+  const XattrMode mode = chance(60)   ? XattrMode::kAny
                          : chance(50) ? XattrMode::kCreate
                                       : XattrMode::kReplace;
   const bool clear_setgid = chance(30);
@@ -545,13 +559,13 @@ VolumeWorkload::Operation VolumeWorkload::read_operation(MemoryVolume& reference
   const Ino ino = any_file(reference);
   const std::uint64_t offset = any_offset(reference, ino);
   const std::uint64_t size = chance(20) ? 1 << 17 : any_size();
-  return {"read " + text_of(ino) + " at " + std::to_string(offset) + " size " +
-              std::to_string(size),
-          [=](Volume& v) {
-            Bytes out(size);
-            out.resize(v.read(ino, offset, out));
-            return text_of(ByteView(out));
-          }};
+  return {
+      "read " + text_of(ino) + " at " + std::to_string(offset) + " size " + std::to_string(size),
+      [=](Volume& v) {
+        Bytes out(size);
+        out.resize(v.read(ino, offset, out));
+        return text_of(ByteView(out));
+      }};
 }
 
 VolumeWorkload::Operation VolumeWorkload::allocate_operation(MemoryVolume& reference) {

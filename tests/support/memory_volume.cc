@@ -50,19 +50,22 @@ void each_page(std::uint64_t offset, std::uint64_t size, Visit&& visit) {
 }  // namespace
 
 void SparseBytes::write(std::uint64_t offset, ByteView data) {
-  each_page(offset, data.size(), [&](std::uint64_t page, std::uint64_t inside, std::uint64_t at,
-                                     std::uint64_t count) {
-    std::memcpy(pages_.try_emplace(page).first->second.data() + inside, data.data() + at, count);
-  });
+  each_page(offset, data.size(),
+            [&](std::uint64_t page, std::uint64_t inside, std::uint64_t at, std::uint64_t count) {
+              std::memcpy(pages_.try_emplace(page).first->second.data() + inside, data.data() + at,
+                          count);
+            });
 }
 
 void SparseBytes::read(std::uint64_t offset, std::span<std::byte> out) const {
-  each_page(offset, out.size(), [&](std::uint64_t page, std::uint64_t inside, std::uint64_t at,
-                                    std::uint64_t count) {
-    const auto found = pages_.find(page);
-    if (found == pages_.end()) std::memset(out.data() + at, 0, count);
-    else std::memcpy(out.data() + at, found->second.data() + inside, count);
-  });
+  each_page(offset, out.size(),
+            [&](std::uint64_t page, std::uint64_t inside, std::uint64_t at, std::uint64_t count) {
+              const auto found = pages_.find(page);
+              if (found == pages_.end())
+                std::memset(out.data() + at, 0, count);
+              else
+                std::memcpy(out.data() + at, found->second.data() + inside, count);
+            });
 }
 
 void SparseBytes::zero(std::uint64_t offset, std::uint64_t size) {
@@ -507,8 +510,10 @@ void MemoryVolume::set_xattr(Ino ino, std::string_view name, ByteView value, Xat
       in.attributes.mode = (in.attributes.mode & ~0777u) | acl->permission_bits();
       if (clear_setgid) in.attributes.mode &= ~02000u;
     }
-    if (acl && !(access && acl->is_mode_only())) in.xattrs[key] = acl->serialize();
-    else in.xattrs.erase(key);
+    if (acl && !(access && acl->is_mode_only()))
+      in.xattrs[key] = acl->serialize();
+    else
+      in.xattrs.erase(key);
   } else {
     const bool exists = in.xattrs.contains(key);
     if (exists && mode == XattrMode::kCreate) refuse(EEXIST);

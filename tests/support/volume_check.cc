@@ -144,8 +144,8 @@ class Checker {
   void check_head() {
     const auto counter = [&](const char* what, std::uint64_t says, std::uint64_t is) {
       if (says != is) {
-        problem(kHeadIno, std::string(what) + " says " + std::to_string(says) + ", is " +
-                              std::to_string(is));
+        problem(kHeadIno,
+                std::string(what) + " says " + std::to_string(says) + ", is " + std::to_string(is));
       }
     };
     counter("inodes", head_.inodes, inodes_.size());

@@ -116,7 +116,8 @@ class VolumeWorld {
   /// A read-only view of the last commit.
   std::unique_ptr<AttachedVolume> view_commit() {
     auto head = std::make_shared<Head>(*store_, *cache_, VolumeId{1}, new_base(), true);
-    return std::make_unique<AttachedVolume>(AttachedVolumeSetup{head, options_.clock, {}, {}, false});
+    return std::make_unique<AttachedVolume>(
+        AttachedVolumeSetup{head, options_.clock, {}, {}, false});
   }
 
   HeadInfoRecord info() {
