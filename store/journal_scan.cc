@@ -55,6 +55,7 @@ class Scanner {
 
   JournalScanResult run(const std::function<void(const ScannedRecord&)>& visit) {
     Lsn end = request_.start_lsn;
+    result_.durable_lsn = request_.durable_lsn;
     bool any = false;
     for (;;) {
       const std::optional<FoundRecord> found = any ? next(end) : record_at(end, std::nullopt);
@@ -63,6 +64,7 @@ class Scanner {
       const JournalRecordHeader& header = found->header;
       epoch_ = header.epoch;
       end = header.end_lsn();
+      result_.durable_lsn = std::max(result_.durable_lsn, header.durable_lsn);
       if (header.type == JournalType::kMark) result_.marks.push_back(header.lsn);
       visit({JournalRecord{header.lsn, end, header.type, found->payload},
              (header.flags & JournalRecordHeader::kMore) != 0,

@@ -31,6 +31,8 @@ struct JournalScanResult {
   /// Just after the last good record; start_lsn (or, after dropping everything, a position that
   /// was never used) if there is none.
   Lsn end_lsn = 0;
+  /// Some good record, or the superblock, says that all before this had been flushed.
+  Lsn durable_lsn = 0;
   std::uint32_t epoch = 0;  ///< of the last good record, or epoch_min
   std::vector<Lsn> marks;   ///< where kMark records begin, in order
   bool any = false;         ///< there is a good record

@@ -18,6 +18,7 @@ namespace {
 /// Buffers above this are given back after use.
 constexpr std::size_t kBufferBytesKept = 1 << 20;
 constexpr std::uint64_t kFragmentBytesMax = 1 << 20;
+constexpr std::uint64_t kRewriteBytes = 1 << 20;
 
 /// Kept for marks, so that a checkpoint can always free a full ring.
 constexpr std::uint64_t kMarkBytes = 2 * kJournalBlockBytes;
@@ -59,6 +60,8 @@ JournalWriter::JournalWriter(Disk& disk, JournalRing ring, const Options& option
     for (const JournalRing::Slot& slot : ring_.slots()) {
       if (slot.span) touch(slot.file.get());
     }
+    const Lsn known = std::max(position.durable_lsn, start_);
+    rewrite(round_up(known, kJournalBlockBytes), last_end_);
     update_figures();
   }
   grower_ = std::thread([this] { grow_loop(); });
@@ -189,6 +192,20 @@ void JournalWriter::write_record(const Place& place, JournalRecordHeader header,
 void JournalWriter::touch(File* file) {
   if (std::find(unflushed_.begin(), unflushed_.end(), file) == unflushed_.end()) {
     unflushed_.push_back(file);
+  }
+}
+
+void JournalWriter::rewrite(Lsn begin, Lsn end) {
+  Bytes bytes;
+  while (begin < end) {
+    const Lsn span_end = layout_.base_of(layout_.span_of(begin) + 1);
+    const std::uint64_t size = std::min({end - begin, span_end - begin, kRewriteBytes});
+    if (File* file = ring_.file_of(layout_.span_of(begin))) {
+      bytes.resize(static_cast<std::size_t>(size));
+      bytes.resize(file->read_at(layout_.offset_of(begin), bytes));
+      file->write_at(layout_.offset_of(begin), bytes);
+    }
+    begin += size;
   }
 }
 

@@ -32,6 +32,7 @@ class JournalWriter final : public JournalAppender {
   struct Position {
     Lsn start_lsn = 0;  ///< of the oldest record kept
     Lsn end_lsn = 0;    ///< of the last good record
+    Lsn durable_lsn = 0;  ///< all before it is known to have been flushed
     std::uint32_t epoch = 0;  ///< of the records to come: higher than any before
     std::vector<Lsn> marks;   ///< of the records kept
   };
@@ -99,6 +100,9 @@ class JournalWriter final : public JournalAppender {
                     std::initializer_list<ByteView> parts) REQUIRES(mutex_);
   void mark_if_room() REQUIRES(mutex_);
   void touch(File* file) REQUIRES(mutex_);
+  /// Writes again what the stream holds from `begin` to `end`. After a failed flush the page cache
+  /// can hold bytes that the disk does not and that no later flush would write.
+  void rewrite(Lsn begin, Lsn end) REQUIRES(mutex_);
   Flush begin_flush() REQUIRES(mutex_);
   void sync_files(const Flush& flush) EXCLUDES(mutex_);
   void flush_to(Lsn target) REQUIRES(mutex_);

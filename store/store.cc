@@ -99,6 +99,7 @@ std::unique_ptr<JournalWriter> make_writer(Disk& disk, const Journal& journal,
   JournalWriter::Position position;
   position.start_lsn = scan.any ? journal.state.start_lsn : scan.end_lsn;
   position.end_lsn = scan.end_lsn;
+  position.durable_lsn = scan.durable_lsn;
   position.epoch = std::max(scan.epoch, superblock.journal_epoch) + 1;
   position.marks = scan.marks;
   return std::make_unique<JournalWriter>(

@@ -82,7 +82,7 @@ class JournalTest : public ::testing::Test {
     writer_.reset();
     JournalRing ring(disk_, config());
     const JournalScanResult found = scan(ring);
-    JournalWriter::Position position{found.end_lsn, found.end_lsn,
+    JournalWriter::Position position{found.end_lsn, found.end_lsn, found.durable_lsn,
                                      std::max(found.epoch, epoch_) + 1, found.marks};
     if (!found.marks.empty()) position.start_lsn = request_.start_lsn;
     writer_ = std::make_unique<JournalWriter>(disk_, std::move(ring), options_, position);
@@ -476,6 +476,19 @@ TEST_F(JournalTest, TellsEveryWaiterOfAFailedFlush) {
   for (std::thread& thread : threads) thread.join();
   disk_.plan().set_hook({});
   EXPECT_EQ(failed.load(), kThreads);
+}
+
+// The kernel can forget that a page is dirty when its write fails: a flush after a reopen says that
+// all is well though the disk has nothing.
+TEST_F(JournalTest, WritesWhatWasNeverFlushedAgainWhenItOpens) {
+  open();
+  append("flushed");
+  writer_->flush();
+  append("not flushed " + std::string(7000, 'x'));
+  const std::uint64_t writes = disk_.plan().count(DiskCall::kWrite);
+  open();
+  EXPECT_EQ(disk_.plan().count(DiskCall::kWrite) - writes, 3u);  // the tail and two marks
+  EXPECT_EQ(texts().size(), 2u);
 }
 
 TEST_F(JournalTest, StopsAfterAFailedWrite) {
