@@ -56,8 +56,7 @@ std::span<std::byte> reply_buffer([[maybe_unused]] fuse_req_t request, std::size
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
   char* payload = nullptr;
   std::size_t payload_bytes = 0;
-  if (over_uring(request) &&
-      fuse_req_get_payload(request, &payload, &payload_bytes, nullptr) == 0)
+  if (over_uring(request) && fuse_req_get_payload(request, &payload, &payload_bytes, nullptr) == 0)
     return {reinterpret_cast<std::byte*>(payload), std::min(size, payload_bytes)};
 #endif
   thread_local std::unique_ptr<std::byte[]> buffer;
@@ -99,9 +98,9 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   begin(request, RequestType::kMknod);
   answer(request, [&] {
-    return NewName{Ino{parent}, name,
-                   volume_of(request).make_node(Ino{parent}, name, mode, device,
-                                                caller_of(request))};
+    return NewName{
+        Ino{parent}, name,
+        volume_of(request).make_node(Ino{parent}, name, mode, device, caller_of(request))};
   });
 }
 
@@ -196,10 +195,14 @@ SetAttributes changes_of(const struct stat& wanted, int set) {
   if (set & FUSE_SET_ATTR_UID) change.uid = wanted.st_uid;
   if (set & FUSE_SET_ATTR_GID) change.gid = wanted.st_gid;
   if (set & FUSE_SET_ATTR_SIZE) change.size = unsigned_offset(wanted.st_size);
-  if (set & FUSE_SET_ATTR_ATIME_NOW) change.atime = SetAttributes::Now{};
-  else if (set & FUSE_SET_ATTR_ATIME) change.atime = to_time(wanted.st_atim);
-  if (set & FUSE_SET_ATTR_MTIME_NOW) change.mtime = SetAttributes::Now{};
-  else if (set & FUSE_SET_ATTR_MTIME) change.mtime = to_time(wanted.st_mtim);
+  if (set & FUSE_SET_ATTR_ATIME_NOW)
+    change.atime = SetAttributes::Now{};
+  else if (set & FUSE_SET_ATTR_ATIME)
+    change.atime = to_time(wanted.st_atim);
+  if (set & FUSE_SET_ATTR_MTIME_NOW)
+    change.mtime = SetAttributes::Now{};
+  else if (set & FUSE_SET_ATTR_MTIME)
+    change.mtime = to_time(wanted.st_mtim);
   if (set & FUSE_SET_ATTR_CTIME) change.ctime = to_time(wanted.st_ctim);
 #ifdef FUSE_SET_ATTR_KILL_SUID
   // The bit on the wire is one for both, FATTR_KILL_SUIDGID.
@@ -211,8 +214,7 @@ SetAttributes changes_of(const struct stat& wanted, int set) {
 void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int set, fuse_file_info*) {
   begin(request, RequestType::kSetattr);
   answer(request, [&] {
-    return Attr{
-        volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
+    return Attr{volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
   });
 }
 
@@ -348,8 +350,8 @@ void read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fu
   });
 }
 
-/// True if the writer lacks CAP_FSETID, so that setuid and setgid must go. Where the kernel's flag is
-/// out of reach, everybody but root does.
+/// True if the writer lacks CAP_FSETID, so that setuid and setgid must go. Where the kernel's flag
+/// is out of reach, everybody but root does.
 template <class Info>
 bool clears_setid(fuse_req_t request, const Info& info) {
   if (!over_uring(request) && FuseTraffic::wire_request().known)

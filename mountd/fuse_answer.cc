@@ -52,7 +52,6 @@ int report(FuseConnection& connection, int code, const std::string& what) {
 /// Errnos that mean that we failed, not that the caller asked for the impossible.
 bool is_failure(int code) { return code == EIO || code == ENOMEM || code == ENODEV; }
 
-
 }  // namespace
 
 struct stat to_stat(const Attributes& attributes) {

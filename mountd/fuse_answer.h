@@ -20,16 +20,40 @@ inline Volume& volume_of(fuse_req_t request) { return *connection_of(request).vo
 
 /// What a request can be answered with; one send() each.
 struct Done {};
-struct Refused { int code; };                       ///< an errno without an exception
-struct NewName { Ino parent; const char* name; Attributes attributes; };
-struct NoName { Ino parent; const char* name; };    ///< cached as absent
-struct NewFile { Attributes attributes; fuse_file_info file; };
-struct Attr { Attributes attributes; };
-struct Text { std::string text; };
-struct Data { ByteView bytes; };                    ///< must live until it is sent
-struct Written { std::size_t size_bytes; };
-struct Position { std::uint64_t offset; };
-struct ValueSize { std::size_t size_bytes; };
+struct Refused {
+  int code;
+};  ///< an errno without an exception
+struct NewName {
+  Ino parent;
+  const char* name;
+  Attributes attributes;
+};
+struct NoName {
+  Ino parent;
+  const char* name;
+};  ///< cached as absent
+struct NewFile {
+  Attributes attributes;
+  fuse_file_info file;
+};
+struct Attr {
+  Attributes attributes;
+};
+struct Text {
+  std::string text;
+};
+struct Data {
+  ByteView bytes;
+};  ///< must live until it is sent
+struct Written {
+  std::size_t size_bytes;
+};
+struct Position {
+  std::uint64_t offset;
+};
+struct ValueSize {
+  std::size_t size_bytes;
+};
 
 void send(fuse_req_t request, Done);
 void send(fuse_req_t request, Refused);

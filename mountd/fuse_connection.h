@@ -11,8 +11,8 @@
 
 namespace varve {
 
-/// What the answers of one connection share. Owned by the mount; outlives every request. Its members
-/// are safe to share between threads.
+/// What the answers of one connection share. Owned by the mount; outlives every request. Its
+/// members are safe to share between threads.
 struct FuseConnection {
   FuseConnection(std::shared_ptr<Volume> served, FuseMount::Options chosen,
                  FuseKernelCache::Notify notify)
@@ -28,7 +28,7 @@ struct FuseConnection {
   FuseSlowCalls slow;
 
   // Agreed on with the kernel at INIT.
-  std::atomic<bool> no_open{false};        ///< OPEN may be answered ENOSYS
+  std::atomic<bool> no_open{false};  ///< OPEN may be answered ENOSYS
   std::atomic<bool> no_opendir{false};
   std::atomic<bool> long_setxattr{false};  ///< SETXATTR carries flags
   std::atomic<bool> uring_agreed{false};

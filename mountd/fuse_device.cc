@@ -140,8 +140,8 @@ HelperResult run_helper(std::vector<std::string> arguments, int channel) {
       ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0)
-    throw UserError(error, "fusermount3 cannot be run: " + errno_text(error) +
-                               "; install the package fuse3");
+    throw UserError(
+        error, "fusermount3 cannot be run: " + errno_text(error) + "; install the package fuse3");
   writing.reset();
   HelperResult result;
   char buffer[512];
@@ -239,8 +239,9 @@ bool is_mounted_at(const std::string& path, std::uint64_t device) {
 
 void unmount_fuse(const std::string& path, std::uint64_t device, Detach how) {
   if (!is_mounted_at(path, device))
-    throw UserError(EINVAL, path + " does not show this mount: it was moved, detached, or something "
-                                   "is mounted over it");
+    throw UserError(EINVAL, path +
+                                " does not show this mount: it was moved, detached, or something "
+                                "is mounted over it");
   int flags = UMOUNT_NOFOLLOW;
   if (how != Detach::kIfIdle) flags |= MNT_DETACH;
   if (how == Detach::kAborting) flags |= MNT_FORCE;
@@ -263,8 +264,7 @@ void unmount_fuse(const std::string& path, std::uint64_t device, Detach how) {
 }
 
 bool abort_connection(std::uint64_t device) {
-  const std::string path =
-      "/sys/fs/fuse/connections/" + std::to_string(minor(device)) + "/abort";
+  const std::string path = "/sys/fs/fuse/connections/" + std::to_string(minor(device)) + "/abort";
   const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   return file && ::write(file.get(), "1", 1) == 1;
 }

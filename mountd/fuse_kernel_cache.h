@@ -45,8 +45,8 @@ class FuseKernelCache {
   /// Also for names that do not exist: the kernel caches their absence.
   void saw_name(Ino parent, std::string_view name);
 
-  /// Names are stale when this returns if the kernel has epochs; the rest follows in the background.
-  /// Never blocks for long.
+  /// Names are stale when this returns if the kernel has epochs; the rest follows in the
+  /// background. Never blocks for long.
   void begin_invalidation();
   /// Returns when every invalidation begun so far is done, or the cache was stopped.
   void finish_invalidation();
@@ -82,7 +82,7 @@ class FuseKernelCache {
   std::thread worker_ GUARDED_BY(mutex_);
   Names names_ GUARDED_BY(mutex_);
   std::size_t name_count_ GUARDED_BY(mutex_) = 0;
-  Names overflow_ GUARDED_BY(mutex_);           ///< names to drop from the kernel
+  Names overflow_ GUARDED_BY(mutex_);            ///< names to drop from the kernel
   std::uint64_t wanted_ GUARDED_BY(mutex_) = 0;  ///< invalidations begun
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
 };

@@ -166,8 +166,8 @@ void ServedMount::probe() {
   const Descriptor root(::open(options().mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   struct statfs figures {};
   if (!root || ::fstatfs(root.get(), &figures) != 0)
-    throw UserError(errno, "the mount on " + options().mountpoint +
-                               " does not answer: " + errno_text(errno));
+    throw UserError(
+        errno, "the mount on " + options().mountpoint + " does not answer: " + errno_text(errno));
   if (options().transport != Transport::kUring) return;
   for (int i = 0; i < kMaxBarriers && !connection_.uring_seen; ++i) {
     ::fstatfs(root.get(), &figures);
@@ -232,8 +232,10 @@ bool ServedMount::ask(int directory) const {
   struct statfs figures {};
   bool answered = true;
   const auto statfs = [&] { answered = ::fstatfs(directory, &figures) == 0 && answered; };
-  if (transport() == Transport::kUring) on_each_processor(statfs);
-  else statfs();
+  if (transport() == Transport::kUring)
+    on_each_processor(statfs);
+  else
+    statfs();
   return answered;
 }
 

@@ -11,9 +11,9 @@
 namespace varve {
 
 /// One volume (or snapshot) served to the kernel at one mount point, from the mount(2) call to the
-/// end of the connection. Owns the connection to /dev/fuse, the threads that answer its requests and
-/// a share of the volume, which it drops when the connection ends: the kernel sends no FORGET for
-/// what it knew at an unmount.
+/// end of the connection. Owns the connection to /dev/fuse, the threads that answer its requests
+/// and a share of the volume, which it drops when the connection ends: the kernel sends no FORGET
+/// for what it knew at an unmount.
 ///
 /// A mount ends when somebody unmounts it (this object, umount(8), a lazy unmount whose last user
 /// leaves) or when the kernel aborts the connection; then alive() is false and wait() returns.
@@ -25,20 +25,21 @@ class FuseMount {
   enum class Transport { kPlain, kUring };
 
   struct Options {
-    std::string mountpoint;  ///< an existing directory; relative paths start at the working directory
-    std::string volume;      ///< for messages, and fsname when that is empty
-    std::string fsname;      ///< the first column of df and /proc/mounts; empty: "varve#VOLUME"
-    bool read_only = false;  ///< implied by a read-only volume
-    bool allow_other = false;          ///< other users may enter; root's mounts usually want it
-    bool default_permissions = true;   ///< the kernel checks modes and ACLs
-    bool nosuid = false;               ///< forced for unprivileged users, as is nodev
+    std::string
+        mountpoint;      ///< an existing directory; relative paths start at the working directory
+    std::string volume;  ///< for messages, and fsname when that is empty
+    std::string fsname;  ///< the first column of df and /proc/mounts; empty: "varve#VOLUME"
+    bool read_only = false;           ///< implied by a read-only volume
+    bool allow_other = false;         ///< other users may enter; root's mounts usually want it
+    bool default_permissions = true;  ///< the kernel checks modes and ACLs
+    bool nosuid = false;              ///< forced for unprivileged users, as is nodev
     bool nodev = false;
     bool noexec = false;
     bool noatime = false;
-    bool noxattr = false;    ///< extended attributes and ACLs are refused (EOPNOTSUPP)
-    /// POSIX ACLs are kept and checked; needs default_permissions and xattrs. Since Linux 6.18.42 (and
-    /// 6.12.101) the kernel does not cache the ACL of a FUSE mount's root directory: users who do not
-    /// own that directory pay one small request for each path they walk through it.
+    bool noxattr = false;  ///< extended attributes and ACLs are refused (EOPNOTSUPP)
+    /// POSIX ACLs are kept and checked; needs default_permissions and xattrs. Since Linux 6.18.42
+    /// (and 6.12.101) the kernel does not cache the ACL of a FUSE mount's root directory: users who
+    /// do not own that directory pay one small request for each path they walk through it.
     bool acl = true;
     bool writeback = false;  ///< the kernel collects small writes; see docs/operations.md
     Transport transport = Transport::kPlain;
@@ -49,7 +50,7 @@ class FuseMount {
   /// What the mount has answered since it began.
   struct Figures {
     std::map<std::string, std::uint64_t> requests;  ///< by type in lower case ("lookup"); no zeros
-    std::uint64_t failures = 0;     ///< answered with an errno that is not an everyday one (EIO, ...)
+    std::uint64_t failures = 0;  ///< answered with an errno that is not an everyday one (EIO, ...)
     std::uint64_t notifications = 0;  ///< invalidations sent to the kernel
   };
 
@@ -69,9 +70,9 @@ class FuseMount {
     kDetach,  ///< the mount point goes at once, the connection when the last user has left
     kAbort,   ///< both go at once; what the users call afterwards is ENOTCONN
   };
-  /// Takes the mount point away. The kernel's dirty pages reach the volume before it returns, except
-  /// with kAbort. Does nothing when the mount has ended. Other mount namespaces (containers) may hold
-  /// the mount after this; wait() returns when they have left too.
+  /// Takes the mount point away. The kernel's dirty pages reach the volume before it returns,
+  /// except with kAbort. Does nothing when the mount has ended. Other mount namespaces (containers)
+  /// may hold the mount after this; wait() returns when they have left too.
   virtual void unmount(Busy busy = Busy::kRefuse) = 0;
 
   /// Returns when the mount has ended and the volume was dropped.
@@ -81,9 +82,10 @@ class FuseMount {
 
   /// Pushes what programs have written, mmap stores included, from the kernel into the volume, and
   /// returns when every WRITE that the kernel had for us at the call was answered. Call it before
-  /// a snapshot's cut. Never from a FUSE worker. False if the mount point cannot be reached (detached,
-  /// or something is mounted over it): then only what was written with write(2) is in the volume.
-  /// StoreError when dirty pages could not be written, such as ENOSPC: the kernel has dropped them.
+  /// a snapshot's cut. Never from a FUSE worker. False if the mount point cannot be reached
+  /// (detached, or something is mounted over it): then only what was written with write(2) is in
+  /// the volume. StoreError when dirty pages could not be written, such as ENOSPC: the kernel has
+  /// dropped them.
   virtual bool flush_kernel() = 0;
 
   /// Makes the kernel drop every name, attribute and page it holds, because the volume below has

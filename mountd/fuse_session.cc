@@ -28,9 +28,12 @@ void log_of_library(fuse_log_level level, const char* format, va_list values) {
   std::vsnprintf(text, sizeof text, format, values);
   std::string line = text;
   while (!line.empty() && line.back() == '\n') line.pop_back();
-  if (level <= FUSE_LOG_ERR) log_error("libfuse", line);
-  else if (level <= FUSE_LOG_WARNING) log_warn("libfuse", line);
-  else log(LogLevel::kDebug, "libfuse", line);
+  if (level <= FUSE_LOG_ERR)
+    log_error("libfuse", line);
+  else if (level <= FUSE_LOG_WARNING)
+    log_warn("libfuse", line);
+  else
+    log(LogLevel::kDebug, "libfuse", line);
 }
 
 FuseConnection& connection_of_data(void* data) { return *static_cast<FuseConnection*>(data); }
@@ -63,8 +66,7 @@ fuse_session* new_session(FuseConnection& connection) {
   for (std::string& word : words) pointers.push_back(word.data());
   fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
   const fuse_lowlevel_ops operations = fuse_operations();
-  fuse_session* session =
-      fuse_session_new(&arguments, &operations, sizeof operations, &connection);
+  fuse_session* session = fuse_session_new(&arguments, &operations, sizeof operations, &connection);
   fuse_opt_free_args(&arguments);
   return session;
 }
@@ -95,8 +97,10 @@ FuseSession::~FuseSession() {
 }
 
 void FuseSession::serve() {
-  if (connection_.options.transport == FuseMount::Transport::kUring) loop_with_uring();
-  else loop();
+  if (connection_.options.transport == FuseMount::Transport::kUring)
+    loop_with_uring();
+  else
+    loop();
   connection_.slow.finish();  // their replies need the session
   {
     MutexLock lock(mutex_);

@@ -23,8 +23,8 @@ class FuseSession {
   FuseSession& operator=(const FuseSession&) = delete;
 
   /// Answers requests until the connection ends or stop() is called, then lets those under way
-  /// finish and closes the device, which ends a connection that is still there. Once, in a thread of
-  /// its own.
+  /// finish and closes the device, which ends a connection that is still there. Once, in a thread
+  /// of its own.
   void serve();
 
   /// Makes serve() return; false if this libfuse cannot while the connection is alive.

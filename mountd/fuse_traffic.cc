@@ -7,11 +7,11 @@ namespace varve {
 namespace {
 
 constexpr std::array<const char*, kRequestTypes> kNames = {
-    "lookup",      "forget",  "getattr", "setattr",  "readlink",  "mknod",    "mkdir",
-    "symlink",     "tmpfile", "link",    "unlink",   "rmdir",     "rename",   "open",
-    "read",        "write",   "flush",   "release",  "fsync",     "opendir",  "readdir",
-    "readdirplus", "releasedir", "fsyncdir", "statfs", "setxattr", "getxattr", "listxattr",
-    "removexattr", "access",  "create",  "ioctl",    "fallocate", "lseek",    "copy_file_range",
+    "lookup",      "forget",     "getattr",  "setattr", "readlink",  "mknod",    "mkdir",
+    "symlink",     "tmpfile",    "link",     "unlink",  "rmdir",     "rename",   "open",
+    "read",        "write",      "flush",    "release", "fsync",     "opendir",  "readdir",
+    "readdirplus", "releasedir", "fsyncdir", "statfs",  "setxattr",  "getxattr", "listxattr",
+    "removexattr", "access",     "create",   "ioctl",   "fallocate", "lseek",    "copy_file_range",
 };
 
 }  // namespace

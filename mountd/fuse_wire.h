@@ -11,12 +11,12 @@ namespace varve {
 /// What libfuse does not hand on of a request as the kernel wrote it. Only for the plain transport;
 /// with io_uring nobody sees the raw bytes.
 struct WireRequest {
-  bool known = false;                ///< the rest was read from a request
+  bool known = false;  ///< the rest was read from a request
   std::uint32_t opcode = 0;
   bool is_write = false;
-  bool from_page_cache = false;      ///< a WRITE of dirty pages
-  bool kills_setid = false;          ///< a WRITE by someone without CAP_FSETID
-  bool acl_kills_setgid = false;     ///< a SETXATTR of an ACL by someone outside the group
+  bool from_page_cache = false;   ///< a WRITE of dirty pages
+  bool kills_setid = false;       ///< a WRITE by someone without CAP_FSETID
+  bool acl_kills_setgid = false;  ///< a SETXATTR of an ACL by someone outside the group
 };
 
 /// Reads the header of one request; `bytes` is what one read of /dev/fuse gave. `long_setxattr`:

@@ -124,8 +124,7 @@ TEST(FuseAdapter, WarmRecursiveListingAsksNothing) {
   for (int d = 0; d < 5; ++d) {
     const std::string directory = mounted / ("d" + std::to_string(d));
     ASSERT_EQ(::mkdir(directory.c_str(), 0755), 0);
-    for (int f = 0; f < 50; ++f)
-      ASSERT_TRUE(write_file(directory + "/f" + std::to_string(f), "x"));
+    for (int f = 0; f < 50; ++f) ASSERT_TRUE(write_file(directory + "/f" + std::to_string(f), "x"));
     ASSERT_EQ(::symlink("f0", (directory + "/link").c_str()), 0);
   }
   const auto list_all = [&] {
@@ -134,8 +133,8 @@ TEST(FuseAdapter, WarmRecursiveListingAsksNothing) {
     return names;
   };
   const std::size_t expected = 7 + 5 * 53;
-  // The first pass fills the directories' caches and makes their atime stale; the GETATTR for that in
-  // the second drops the kernel's ACLs of directories, which the third fetches.
+  // The first pass fills the directories' caches and makes their atime stale; the GETATTR for that
+  // in the second drops the kernel's ACLs of directories, which the third fetches.
   for (int pass = 0; pass < 3; ++pass) EXPECT_EQ(list_all(), expected);
   const Requests before = mounted.requests();
   EXPECT_EQ(list_all(), expected);
@@ -149,9 +148,9 @@ TEST(FuseAdapter, CreateWriteCloseTakesAtMostFiveRequests) {
   ASSERT_TRUE(write_file(mounted / "second", "x"));
   const Requests asked = mounted.since(before);
   EXPECT_LE(total(asked), 5u) << text_of(asked);
-  EXPECT_EQ(asked.count("create") + asked.count("open") + asked.count("flush") +
-                asked.count("release"),
-            0u)
+  EXPECT_EQ(
+      asked.count("create") + asked.count("open") + asked.count("flush") + asked.count("release"),
+      0u)
       << text_of(asked);
 }
 
@@ -177,21 +176,21 @@ TEST(FuseAdapter, ErrorsOfTheVolumeBecomeErrnos) {
     const OpenFile file(mounted / "f", O_WRONLY);
     return ::write(file.get(), "x", 1) == 1 ? 0 : errno;
   };
-  mounted.volume->fail("write", StoreError(ENOSPC, "the store is full"));
+  mounted.volume->fail("write", [] { throw StoreError(ENOSPC, "the store is full"); });
   EXPECT_EQ(write_errno(), ENOSPC);
   EXPECT_EQ(mounted.mount->figures().failures, 0u);
-  mounted.volume->fail("write", CorruptionError("a damaged object"));
+  mounted.volume->fail("write", [] { throw CorruptionError("a damaged object"); });
   EXPECT_EQ(write_errno(), EIO);
   EXPECT_EQ(mounted.mount->figures().failures, 1u);
-  mounted.volume->fail("write", std::runtime_error("who knows"));
+  mounted.volume->fail("write", [] { throw std::runtime_error("who knows"); });
   EXPECT_EQ(write_errno(), EIO);
-  mounted.volume->fail("write", std::bad_alloc());
+  mounted.volume->fail("write", [] { throw std::bad_alloc(); });
   EXPECT_EQ(write_errno(), ENOMEM);
-  mounted.volume->fail("write", 42);
+  mounted.volume->fail("write", [] { throw 42; });
   EXPECT_EQ(write_errno(), EIO);
   mounted.volume->repair("write");
   EXPECT_EQ(write_errno(), 0);
-  mounted.volume->fail("fsync", StoreError(EIO, "the disk said no"));
+  mounted.volume->fail("fsync", [] { throw StoreError(EIO, "the disk said no"); });
   const OpenFile file(mounted / "f", O_WRONLY);
   EXPECT_EQ(::fsync(file.get()), -1);
   EXPECT_EQ(errno, EIO);
@@ -259,9 +258,8 @@ TEST(FuseAdapter, TemporaryFilesHaveNoNameUntilLinked) {
   ASSERT_EQ(::write(file.get(), "tmp", 3), 3);
   EXPECT_EQ(list(mounted.path()).size(), 2u);
   const std::string self = "/proc/self/fd/" + std::to_string(file.get());
-  ASSERT_EQ(::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (mounted / "named").c_str(),
-                     AT_SYMLINK_FOLLOW),
-            0)
+  ASSERT_EQ(
+      ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (mounted / "named").c_str(), AT_SYMLINK_FOLLOW), 0)
       << errno_text(errno);
   EXPECT_EQ(read_file(mounted / "named"), "tmp");
 #else
@@ -298,8 +296,9 @@ TEST(FuseAdapter, TruncationByOpenReachesTheVolume) {
   ASSERT_TRUE(write_file(mounted / "f", "short"));
   struct stat status {};
   ASSERT_EQ(::stat((mounted / "f").c_str(), &status), 0);
-  EXPECT_EQ(mounted.volume->with([&](MemoryVolume& v) { return v.getattr(Ino{status.st_ino}); }).size,
-            5u);
+  EXPECT_EQ(
+      mounted.volume->with([&](MemoryVolume& v) { return v.getattr(Ino{status.st_ino}); }).size,
+      5u);
   EXPECT_EQ(read_file(mounted / "f"), "short");
 }
 
@@ -484,7 +483,8 @@ TEST(FuseAdapter, ConcurrentWritersAndReadersSeeWholeFiles) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 50; ++i) {
         const std::string name = mounted / (std::to_string(t) + "-" + std::to_string(i));
-        const std::string text(static_cast<std::size_t>(1000 * (t + 1) + i), static_cast<char>('a' + t));
+        const std::string text(static_cast<std::size_t>(1000 * (t + 1) + i),
+                               static_cast<char>('a' + t));
         if (!write_file(name, text) || read_file(name) != text) wrong.fetch_add(1);
         if (i % 2 == 0 && ::unlink(name.c_str()) != 0) wrong.fetch_add(1);
       }

@@ -76,8 +76,7 @@ TEST(FuseMount, RefusesUnusableMountPointsWithASentence) {
   EXPECT_EQ(refusal_of([&] { FuseMount::mount(new_volume(), at(directory / "link")); }).code,
             ENOTDIR);
   const MountedVolume mounted;
-  const Refusal twice =
-      refusal_of([&] { FuseMount::mount(new_volume(), at(mounted.path())); });
+  const Refusal twice = refusal_of([&] { FuseMount::mount(new_volume(), at(mounted.path())); });
   EXPECT_EQ(twice.code, EBUSY);
   EXPECT_NE(twice.sentence.find("mount already"), std::string::npos) << twice.sentence;
   EXPECT_TRUE(write_file(mounted / "f", "still works"));
@@ -239,8 +238,7 @@ TEST(FuseMount, WritersThatAreHeldBackDoNotHoldTheRest) {
   const MountedVolume mounted(options);
   std::vector<std::unique_ptr<OpenFile>> files;
   for (int i = 0; i < 16; ++i)
-    files.push_back(
-        std::make_unique<OpenFile>(mounted / std::to_string(i), O_RDWR | O_CREAT));
+    files.push_back(std::make_unique<OpenFile>(mounted / std::to_string(i), O_RDWR | O_CREAT));
   mounted.volume->write_gate.close();
   std::vector<std::thread> writers;
   std::atomic<int> failed{0};
@@ -265,8 +263,7 @@ TEST(FuseMount, WritersThatAreHeldBackDoNotHoldTheRest) {
 /// A file mapped shared and writable.
 class Mapping {
  public:
-  Mapping(const std::string& path, std::size_t size)
-      : file_(path, O_RDWR | O_CREAT), size_(size) {
+  Mapping(const std::string& path, std::size_t size) : file_(path, O_RDWR | O_CREAT), size_(size) {
     if (::ftruncate(file_.get(), static_cast<off_t>(size)) != 0) return;
     void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
     if (at != MAP_FAILED) bytes_ = static_cast<volatile char*>(at);
@@ -336,7 +333,8 @@ TEST(FuseMount, FlushKernelUnderLoadSeesWhatWasStoredBeforeIt) {
     Mapping mapping(mounted / "mapped", 256 * 4096);
     ASSERT_NE(mapping.bytes(), nullptr);
     for (int round = 1; round <= 20; ++round) {
-      for (int page = 0; page < 256; page += 3) mapping.bytes()[page * 4096] = static_cast<char>(round);
+      for (int page = 0; page < 256; page += 3)
+        mapping.bytes()[page * 4096] = static_cast<char>(round);
       EXPECT_TRUE(mounted.mount->flush_kernel());
       const std::string content = stored(*mounted.volume, "mapped");
       int stale = 0;
@@ -365,7 +363,7 @@ TEST(FuseMount, FlushKernelReportsWhatCouldNotBeWritten) {
   Mapping mapping(mounted / "mapped", 4096);
   ASSERT_NE(mapping.bytes(), nullptr);
   ASSERT_TRUE(mounted.mount->flush_kernel());
-  mounted.volume->fail("write", StoreError(ENOSPC, "full"));
+  mounted.volume->fail("write", [] { throw StoreError(ENOSPC, "full"); });
   mapping.bytes()[0] = 'x';
   int code = 0;
   try {
@@ -430,7 +428,7 @@ TEST(FuseMount, DestructionUnmountsEvenWhenDirtyPagesCannotBeWritten) {
   {
     Mapping mapping(mounted / "mapped", 4096);
     ASSERT_NE(mapping.bytes(), nullptr);
-    mounted.volume->fail("write", StoreError(ENOSPC, "full"));
+    mounted.volume->fail("write", [] { throw StoreError(ENOSPC, "full"); });
     mapping.bytes()[0] = 'x';
     mounted.mount.reset();
   }
@@ -508,10 +506,9 @@ TEST(FuseMount, UnprivilegedUsersMountThroughFusermount) {
   const pid_t child = ::fork();
   if (child == 0) {
     // In a mount namespace of our own /dev/fuse is open to all, as on most systems.
-    const bool ready =
-        ::unshare(CLONE_NEWNS) == 0 &&
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-        ::mount(device.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) == 0;
+    const bool ready = ::unshare(CLONE_NEWNS) == 0 &&
+                       ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                       ::mount(device.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) == 0;
     if (!ready) ::_exit(97);
     ::_exit(as_nobody([&] {
       auto volume = new_volume();
@@ -539,14 +536,13 @@ TEST(FuseMount, FusermountsRefusalIsKeptInItsOwnWords) {
   const DirectoryOfNobody mine;
   FuseMount::Options options = at(mine.path());
   options.mountpoint = mine.above().path();  // not nobody's: refused whatever /dev/fuse allows
-  EXPECT_EQ(as_nobody([&] {
-              const Refusal refused =
-                  refusal_of([&] { FuseMount::mount(new_volume(), options); });
-              return refused.code != 0 && refused.sentence.find("fusermount3: ") != std::string::npos
-                         ? 0
-                         : 1;
-            }),
-            0);
+  EXPECT_EQ(
+      as_nobody([&] {
+        const Refusal refused = refusal_of([&] { FuseMount::mount(new_volume(), options); });
+        return refused.code != 0 && refused.sentence.find("fusermount3: ") != std::string::npos ? 0
+                                                                                                : 1;
+      }),
+      0);
   EXPECT_EQ(mount_line(mine.above().path()), "");
 }
 

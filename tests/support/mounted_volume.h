@@ -95,8 +95,8 @@ class OpenFile {
 /// Makes the file, or replaces its content; false with errno set.
 inline bool write_file(const std::string& path, const std::string& text) {
   const OpenFile file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  return file.valid() && ::write(file.get(), text.data(), text.size()) ==
-                             static_cast<ssize_t>(text.size());
+  return file.valid() &&
+         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 /// The whole content; "<errno N>" if it cannot be read.

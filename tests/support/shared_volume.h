@@ -70,11 +70,10 @@ class SharedVolume : public Volume {
     MutexLock lock(mutex_);
     return body(volume_);
   }
-  /// From now on `operation` ("read", "lookup", ...) throws a copy of `error`.
-  template <class Failure>
-  void fail(const std::string& operation, Failure error) {
+  /// From now on `operation` ("read", "lookup", ...) calls `thrower`, which throws.
+  void fail(const std::string& operation, std::function<void()> thrower) {
     MutexLock lock(mutex_);
-    faults_[operation] = [error = std::move(error)] { throw error; };
+    faults_[operation] = std::move(thrower);
   }
   /// It works again.
   void repair(const std::string& operation) {
