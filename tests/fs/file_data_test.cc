@@ -24,24 +24,22 @@ Bytes bytes_of(std::size_t size, int value) { return Bytes(size, static_cast<std
 Bytes shown(const FileData& data) {
   Bytes out(kFileBytes);
   for (std::uint64_t block = 0; block < kBlocks; ++block) {
+    std::byte* const to = out.data() + block * kBlockBytes;
     const auto at = data.blocks().find(block);
-    const auto below = [&](std::uint64_t offset) {
-      if (data.shared().contains(offset / kRegionBytes)) return kShared;
-      return offset >= data.base_limit() ? std::byte{0} : kOlder;
-    };
-    for (std::uint64_t i = 0; i < kBlockBytes; ++i) {
-      const std::uint64_t offset = block * kBlockBytes + i;
-      if (at == data.blocks().end()) {
-        out[offset] = data.is_hole(block) ? std::byte{0} : below(offset);
-        continue;
-      }
-      const auto& written = at->second.written;
-      const bool own = std::any_of(written.begin(), written.end(), [&](const auto& range) {
-        return range.begin <= i && i < range.end;
-      });
-      out[offset] = own                      ? at->second.bytes[i]
-                    : at->second.zero_below ? std::byte{0}
-                                            : below(offset);
+    if (at == data.blocks().end() ? data.is_hole(block) : at->second.zero_below) {
+      std::memset(to, 0, kBlockBytes);
+    } else if (data.shared().contains(block / kBlocksPerRegion)) {
+      std::memset(to, static_cast<int>(kShared), kBlockBytes);
+    } else {
+      const std::uint64_t begin = block * kBlockBytes;
+      const std::uint64_t older =
+          std::clamp(data.base_limit(), begin, begin + kBlockBytes) - begin;
+      std::memset(to, static_cast<int>(kOlder), older);
+      std::memset(to + older, 0, kBlockBytes - older);
+    }
+    if (at == data.blocks().end()) continue;
+    for (const auto& range : at->second.written) {
+      std::memcpy(to + range.begin, at->second.bytes.get() + range.begin, range.end - range.begin);
     }
   }
   return out;
@@ -52,7 +50,9 @@ void expect_well_formed(const FileData& data) {
   bool first = true;
   for (const auto& [begin, end] : data.holes()) {
     EXPECT_LT(begin, end);
-    if (!first) EXPECT_LT(hole_end, begin) << "holes that touch are one";
+    if (!first) {
+      EXPECT_LT(hole_end, begin) << "holes that touch are one";
+    }
     hole_end = end;
     first = false;
   }
@@ -62,7 +62,9 @@ void expect_well_formed(const FileData& data) {
     for (std::size_t i = 0; i < block.written.size(); ++i) {
       EXPECT_LT(block.written[i].begin, block.written[i].end);
       EXPECT_LE(block.written[i].end, kBlockBytes);
-      if (i > 0) EXPECT_LT(block.written[i - 1].end, block.written[i].begin);
+      if (i > 0) {
+        EXPECT_LT(block.written[i - 1].end, block.written[i].begin);
+      }
     }
   }
 }
