@@ -26,8 +26,8 @@ class BirthVisitor {
     try {
       return cache_.read(ptr.digest, Wait::kAllowed);
     } catch (const CorruptionError& error) {
-      log_error("catalog", std::string("recount leaves out what is below a damaged node: ") +
-                               error.what());
+      log_error("catalog",
+                std::string("recount leaves out what is below a damaged node: ") + error.what());
       return nullptr;
     }
   }

@@ -39,7 +39,7 @@ struct SnapshotRow {
   std::uint64_t logical_bytes = 0;  ///< HeadInfoRecord::logical_bytes at the cut
   std::uint64_t quota_bytes = 0;
   std::map<std::string, std::string> labels;
-  bool hidden = false;              ///< deleted while two or more children need it
+  bool hidden = false;  ///< deleted while two or more children need it
 };
 
 /// All volumes, snapshots and pending deletions of a store with their lineage, kept as the records
@@ -57,11 +57,14 @@ class Catalog {
   virtual std::optional<SnapshotRow> snapshot(VolumeId volume, const std::string& name) const = 0;
   virtual std::vector<SnapshotRow> snapshots(VolumeId volume) const = 0;  ///< visible, oldest first
   virtual std::vector<SnapshotRow> snapshots() const = 0;                 ///< of all volumes
-  virtual LineageNode node(NodeId id) const = 0;  ///< unknown: bug
+  virtual LineageNode node(NodeId id) const = 0;                          ///< unknown: bug
+  /// Background deletions that are not finished, those given up because of damage included.
   virtual std::size_t pending_deletions() const = 0;
 
   /// One commit: begins with a batch; the caller puts the objects of new trees into batch(), stages
-  /// row changes, and finishes. One at a time (a mutex is held from begin to finish).
+  /// row changes, and finishes. One at a time (a mutex is held from begin to finish). A UserError
+  /// leaves the change as it was before the call. New roots are staged before deletions: a deletion
+  /// compares with its child's root at that moment, which must not be replaced by the same change.
   class Change {
    public:
     virtual ~Change() = default;
@@ -103,12 +106,15 @@ class Catalog {
   virtual std::unique_ptr<Change> begin() = 0;
 
   /// One bounded step of background deletion: at most `max_releases` birth events in one commit.
-  /// False when nothing was pending. Survives a kill at each commit: no leak, no double free.
+  /// False when nothing was left to do. Survives a kill at each commit: no leak, no double free. A
+  /// deletion that meets damage is given up for good: it releases nothing that it cannot see, and
+  /// the next recount returns its space.
   virtual bool delete_step(std::size_t max_releases, Lsn replay_from) = 0;
 
   /// Calls `visit` for every birth event that should be counted: own pointers of every lineage
   /// node, the rest of pending deletions, and the catalog's own nodes. For Store::set_references
-  /// and fsck.
+  /// and fsck. Exact while no change finishes meanwhile. Damaged nodes are logged, and what is only
+  /// below them is left out.
   virtual void count_births(const std::function<void(const Digest&)>& visit) const = 0;
 };
 

@@ -189,8 +189,8 @@ std::optional<DeletionRow> CatalogImpl::next_deletion() const {
 std::optional<Ptr> CatalogImpl::compare_root(const DeletionRow& row) const {
   const MutexLock lock(mutex_);
   const auto child = row.child ? state_.nodes().find(*row.child) : state_.nodes().end();
-  return rules().compare_root(row.compare, child == state_.nodes().end() ? row.compare
-                                                                         : child->second.root);
+  return rules().compare_root(row.compare,
+                              child == state_.nodes().end() ? row.compare : child->second.root);
 }
 
 bool CatalogImpl::delete_step(std::size_t max_releases, Lsn replay_from) {

@@ -61,7 +61,7 @@ struct DeletionRow {
   std::optional<NodeId> child;  ///< whose root that was
   Csn pinned_csn = 0;           ///< both trees are readable for a pin of this commit
   std::optional<DeletionCursor> cursor;
-  bool stuck = false;           ///< met damage; is never continued, a recount takes its place
+  bool stuck = false;  ///< met damage; is never continued, a recount takes its place
 };
 
 Key row_key(RowType type, std::uint64_t id);

@@ -177,8 +177,8 @@ VolumeRow CatalogStaging::add_volume(const std::string& name, std::int64_t creat
 VolumeRow CatalogStaging::create_volume(const std::string& name, std::int64_t created_ns) {
   validate_name(NameOf::kVolume, name);
   if (volume_name_taken(name)) {
-    throw UserError(EEXIST, "A volume named " + name +
-                                " already exists. Choose a different volume name");
+    throw UserError(EEXIST,
+                    "A volume named " + name + " already exists. Choose a different volume name");
   }
   FamilyRow family;
   family.id = FamilyId{counters_.next_family++};
@@ -192,8 +192,8 @@ VolumeRow CatalogStaging::clone_volume(const std::string& name, const SnapshotRo
                                        std::int64_t created_ns) {
   validate_name(NameOf::kVolume, name);
   if (volume_name_taken(name)) {
-    throw UserError(EEXIST, "A volume named " + name +
-                                " already exists. Choose a different volume name");
+    throw UserError(EEXIST,
+                    "A volume named " + name + " already exists. Choose a different volume name");
   }
   const SnapshotRow origin = visible_snapshot(source);
   const LineageNode& parent = node(origin.node);
@@ -211,8 +211,8 @@ VolumeRow CatalogStaging::clone_volume(const std::string& name, const SnapshotRo
 void CatalogStaging::delete_volume(VolumeId id) {
   const VolumeRow row = known_volume(id);
   if (const std::size_t count = visible_snapshots(id); count > 0) {
-    throw UserError(EBUSY, "Volume(" + row.name + ") has (" + std::to_string(count) +
-                               ") snapshots");
+    throw UserError(EBUSY,
+                    "Volume(" + row.name + ") has (" + std::to_string(count) + ") snapshots");
   }
   volumes_.erase(id);
   remove_node(row.head);
@@ -223,8 +223,8 @@ void CatalogStaging::update_volume(const VolumeRow& row) {
   const bool comes_back = before.trashed_ns != 0 || row.name != before.name;
   if (row.name != before.name) validate_name(NameOf::kVolume, row.name);
   if (row.trashed_ns == 0 && comes_back && volume_name_taken(row.name)) {
-    throw UserError(EEXIST, "A volume named " + row.name +
-                                " already exists. Choose a different volume name");
+    throw UserError(
+        EEXIST, "A volume named " + row.name + " already exists. Choose a different volume name");
   }
   if (row.labels != before.labels) check_labels("volume " + row.name, row.labels);
   VolumeRow& after = volumes_.edit(row.id);

@@ -67,9 +67,9 @@ void CatalogState::derive() {
     expect(static_cast<std::uint64_t>(id) < counters.next_node, "node " + text(id) + " is new");
     if (!node.parent) continue;
     const auto parent = nodes_.find(*node.parent);
-    expect(parent != nodes_.end() && !parent->second.is_head &&
-               parent->second.family == node.family,
-           "node " + text(id) + " has no right parent");
+    expect(
+        parent != nodes_.end() && !parent->second.is_head && parent->second.family == node.family,
+        "node " + text(id) + " has no right parent");
     // Parents are older, so there is no cycle.
     expect(node.is_head || parent->second.txg < node.txg,
            "snapshot " + text(id) + " is older than its parent");

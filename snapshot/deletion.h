@@ -52,8 +52,8 @@ class DeletionWalk {
   const std::optional<DeletionCursor>& cursor() const { return cursor_; }
 
  private:
-  bool walk_node(const Ptr& ptr, const Key& first, unsigned level,
-                 std::shared_ptr<const Node> node, std::optional<DeletionCursor> resume);
+  bool walk_node(const Ptr& ptr, const Key& first, unsigned level, std::shared_ptr<const Node> node,
+                 std::optional<DeletionCursor> resume);
   bool walk_children(const Node& node, const std::optional<DeletionCursor>& resume);
   bool walk_records(const Node& leaf, const std::optional<DeletionCursor>& resume);
   bool walk_record(const Key& key, ByteView value, std::size_t skip);

@@ -29,9 +29,7 @@ class DiffCursor {
   }
   ByteView value() const { return path_.back().node->value(path_.back().index); }
   /// Of the subtree: 0 for a leaf.
-  unsigned level() const {
-    return at_root_ ? root_node_->level() : path_.back().node->level() - 1;
-  }
+  unsigned level() const { return at_root_ ? root_node_->level() : path_.back().node->level() - 1; }
   const Digest& digest() const {
     return at_root_ ? root_.digest : path_.back().node->child(path_.back().index).digest;
   }
@@ -67,8 +65,8 @@ class DiffCursor {
   std::vector<Position> path_;
 };
 
-using RecordVisitor = std::function<void(const Key&, const std::optional<Bytes>&,
-                                         const std::optional<Bytes>&)>;
+using RecordVisitor =
+    std::function<void(const Key&, const std::optional<Bytes>&, const std::optional<Bytes>&)>;
 
 std::optional<Bytes> copy_of(ByteView value) { return Bytes(value.begin(), value.end()); }
 

@@ -116,9 +116,9 @@ struct EntryName {
 
 /// All that differs about one inode number.
 struct InodeChange {
-  std::optional<Bytes> before;  ///< inode records, when they differ
+  std::optional<Bytes> before;  ///< inode records, when both trees have one and they differ
   std::optional<Bytes> after;
-  bool record = false;
+  bool came_or_went = false;  ///< only one tree has a record
   bool data = false;
   bool xattrs = false;
   std::vector<EntryName> removed;
@@ -161,7 +161,8 @@ void PathDiff::collect(const Key& key, const std::optional<Bytes>& before,
   switch (key.kind) {
     case Kind::kInode: {
       InodeChange& change = changes_[key.ino];
-      change.record = true;
+      change.came_or_went = !before || !after;
+      if (change.came_or_went) return;
       change.before = before;
       change.after = after;
       return;
@@ -219,10 +220,10 @@ void PathDiff::report_added(Ino ino, const InodeChange& change) {
 void PathDiff::report(Ino ino, const InodeChange& change) {
   std::optional<InodeRecord> before;
   std::optional<InodeRecord> after;
-  if (change.record) {
-    if (change.before) before = InodeRecord::decode(*change.before);
-    if (change.after) after = InodeRecord::decode(*change.after);
-  } else {
+  if (change.before && change.after) {
+    before = InodeRecord::decode(*change.before);
+    after = InodeRecord::decode(*change.after);
+  } else if (!change.came_or_went) {
     before = after = after_.inode(ino);
   }
   if (before && after && same_file(*before, *after)) {
@@ -301,12 +302,12 @@ std::optional<PathChange> PathDiff::replaced(const PathChange& removed, const Pa
   if (!before || !after) return added;
   PathChange out = added;
   out.what = What::kModified;
-  out.content = !same_content(*before, *after) ||
-                !same_records(before_.tree(), removed.ino, after_.tree(), added.ino, Kind::kRegion,
-                              same_region);
-  out.metadata = !same_metadata(*before, *after) ||
-                 !same_records(before_.tree(), removed.ino, after_.tree(), added.ino, Kind::kXattr,
-                               same_xattr);
+  out.content =
+      !same_content(*before, *after) || !same_records(before_.tree(), removed.ino, after_.tree(),
+                                                      added.ino, Kind::kRegion, same_region);
+  out.metadata =
+      !same_metadata(*before, *after) || !same_records(before_.tree(), removed.ino, after_.tree(),
+                                                       added.ino, Kind::kXattr, same_xattr);
   if (!out.content && !out.metadata) return std::nullopt;
   return out;
 }

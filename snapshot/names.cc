@@ -14,9 +14,7 @@ bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-bool is_name_character(char c) {
-  return is_alphanumeric(c) || c == '_' || c == '.' || c == '-';
-}
+bool is_name_character(char c) { return is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; }
 
 /// The name for the error text: cut short, and nothing in it that a terminal would obey.
 std::string shown(std::string_view name) {

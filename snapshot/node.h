@@ -64,8 +64,8 @@ class Node {
   SharedBytes bytes_;
   unsigned level_ = 0;
   std::vector<Key> keys_;
-  std::vector<Range> values_;    // of a leaf
-  std::vector<Ptr> children_;    // of an inner node
+  std::vector<Range> values_;  // of a leaf
+  std::vector<Ptr> children_;  // of an inner node
 };
 
 /// Throws CorruptionError unless `child` is what entry `index` of `parent` promises: one level

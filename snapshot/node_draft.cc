@@ -35,8 +35,8 @@ NodeDraft::NodeDraft(const std::shared_ptr<const Node>& node) : level_(node->lev
 }
 
 std::size_t NodeDraft::cost_bytes(const Entry& entry) const {
-  const std::size_t content = level_ == 0 ? NodeEncoder::value_bytes(entry.value)
-                                          : NodeEncoder::child_bytes(entry.child);
+  const std::size_t content =
+      level_ == 0 ? NodeEncoder::value_bytes(entry.value) : NodeEncoder::child_bytes(entry.child);
   const std::size_t shared = entries_.empty() ? 0 : shared_bytes(last_key(), entry.key);
   return NodeEncoder::entry_bytes(content) - shared;
 }
@@ -69,10 +69,9 @@ std::vector<NodeDraft> NodeDraft::split(std::size_t split_bytes) && {
   const std::size_t least = level_ == 0 ? 1 : 2;
   for (const Entry& entry : entries_) {
     // Even pieces may be over the target by one entry; full ones stay below the limit.
-    const bool full = !out.empty() && (appended_ ? out.back().size_bytes() +
-                                                           out.back().cost_bytes(entry) >
-                                                       target
-                                                 : out.back().size_bytes() >= target);
+    const bool full =
+        !out.empty() && (appended_ ? out.back().size_bytes() + out.back().cost_bytes(entry) > target
+                                   : out.back().size_bytes() >= target);
     if (out.empty() || (full && out.back().count() >= least)) {
       out.emplace_back(level_);
       out.back().holders_ = holders_;

@@ -20,8 +20,8 @@ constexpr std::size_t kNameLimitBytes = 255;
 
 constexpr std::uint32_t kTypeMask = 0170000;
 constexpr std::uint32_t kModeMask = 0177777;
-constexpr std::uint32_t kKnownInodeFlags = InodeFlags::kHasXattr | InodeFlags::kHasAcl |
-                                           InodeFlags::kHasCaps | InodeFlags::kLinkrefs;
+constexpr std::uint32_t kKnownInodeFlags =
+    InodeFlags::kHasXattr | InodeFlags::kHasAcl | InodeFlags::kHasCaps | InodeFlags::kLinkrefs;
 constexpr std::uint8_t kRegionHasBase = 1;
 
 bool is_file_type(std::uint32_t type) {

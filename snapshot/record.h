@@ -43,10 +43,10 @@ struct InodeRecord {
   std::uint64_t allocated = 0;  ///< bytes of data held (logical, holes left out), for st_blocks
   std::uint64_t rdev = 0;
   Time atime, mtime, ctime, btime;
-  std::uint32_t flags = 0;       ///< InodeFlags
-  std::uint32_t generation = 0;  ///< reserved
-  Ino parent{};                  ///< a directory's parent, or a file's while it has one name
-  std::uint64_t name_cookie = 0; ///< its dirent's cookie in `parent`; 0 when linkrefs say it
+  std::uint32_t flags = 0;        ///< InodeFlags
+  std::uint32_t generation = 0;   ///< reserved
+  Ino parent{};                   ///< a directory's parent, or a file's while it has one name
+  std::uint64_t name_cookie = 0;  ///< its dirent's cookie in `parent`; 0 when linkrefs say it
   /// A symlink's target, or the whole content of a regular file with size ≤ kInlineBytes and no
   /// region record (then its size is `size`). Empty otherwise.
   Blob content{};
@@ -55,10 +55,10 @@ struct InodeRecord {
   static InodeRecord decode(ByteView bytes);
 };
 struct InodeFlags {
-  static constexpr std::uint32_t kHasXattr = 1;    ///< at least one xattr record exists
-  static constexpr std::uint32_t kHasAcl = 2;      ///< an access ACL beyond the mode exists
-  static constexpr std::uint32_t kHasCaps = 4;     ///< security.capability exists
-  static constexpr std::uint32_t kLinkrefs = 8;    ///< names are listed by linkref records
+  static constexpr std::uint32_t kHasXattr = 1;  ///< at least one xattr record exists
+  static constexpr std::uint32_t kHasAcl = 2;    ///< an access ACL beyond the mode exists
+  static constexpr std::uint32_t kHasCaps = 4;   ///< security.capability exists
+  static constexpr std::uint32_t kLinkrefs = 8;  ///< names are listed by linkref records
 };
 
 /// Kind::kDirent. `type` is the file type bits of the mode (S_IFMT).
@@ -102,10 +102,10 @@ struct RegionRecord {
 /// Kind::kHeadInfo.
 struct HeadInfoRecord {
   std::uint64_t next_ino = 2;
-  std::uint64_t inodes = 0;          ///< in use, orphans included
-  std::uint64_t logical_bytes = 0;   ///< sum of InodeRecord::allocated
-  std::uint64_t quota_bytes = 0;     ///< 0: no limit
-  std::uint64_t quota_inodes = 0;    ///< 0: no limit
+  std::uint64_t inodes = 0;         ///< in use, orphans included
+  std::uint64_t logical_bytes = 0;  ///< sum of InodeRecord::allocated
+  std::uint64_t quota_bytes = 0;    ///< 0: no limit
+  std::uint64_t quota_inodes = 0;   ///< 0: no limit
   Bytes encode() const;
   static HeadInfoRecord decode(ByteView bytes);
 };

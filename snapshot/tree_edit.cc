@@ -182,7 +182,7 @@ std::size_t TreeEditor::size_bytes(const Piece& piece) const {
   if (piece.kept) return piece.kept->data_bytes;
   // An only child will be one entry.
   return has_sole(piece) ? NodeEncoder::kHeaderBytes + NodeEncoder::entry_bytes(sizeof(Ptr))
-                            : piece.growth->draft.size_bytes();
+                         : piece.growth->draft.size_bytes();
 }
 
 bool TreeEditor::should_merge(const Piece& left, const Piece& right) const {

@@ -164,7 +164,8 @@ void OwnershipWorld::commit(Catalog::Change& change, VolumeId volume) {
     const bool same = content.contains(key) && content[key] == *value && random(2) == 0;
     content[key] = *value;
     if (same) {
-      changes.push_back({region_key(key), Tree(*cache_, root).find(region_key(key), Wait::kAllowed)});
+      changes.push_back(
+          {region_key(key), Tree(*cache_, root).find(region_key(key), Wait::kAllowed)});
       continue;
     }
     const auto stored = change.batch().put(as_bytes(*value), ObjectKind::kData);
@@ -254,7 +255,8 @@ void OwnershipWorld::delete_everything() {
 // ---- checks ------------------------------------------------------------------------------------
 
 void OwnershipWorld::check() {
-  for (const VolumeRow& row : catalog_->volumes(false)) check_content(row.head, contents_[row.head]);
+  for (const VolumeRow& row : catalog_->volumes(false))
+    check_content(row.head, contents_[row.head]);
   for (const SnapshotRow& row : catalog_->snapshots()) check_content(row.node, contents_[row.node]);
   check_counts();
 }

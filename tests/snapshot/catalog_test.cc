@@ -68,8 +68,7 @@ class CatalogWorld {
       const Txg txg = c.next_txg(volume.head);
       std::vector<Change> changes;
       for (std::uint64_t i = first; i < last; ++i) {
-        const auto stored =
-            c.batch().put(as_bytes(text + std::to_string(i)), ObjectKind::kData);
+        const auto stored = c.batch().put(as_bytes(text + std::to_string(i)), ObjectKind::kData);
         changes.push_back({key_of(i + 1, Kind::kRegion), region_of(ptr_of(stored, txg))});
       }
       c.set_root(volume.head, edit_tree(*cache_, c.batch(), c.node(volume.head).root, changes,
@@ -137,8 +136,7 @@ TEST(Catalog, KeepsEveryFieldOverARestart) {
     info.logical_bytes = 5000;
     info.quota_bytes = 70000;
     const std::vector<Change> changes{{{kHeadIno, Kind::kHeadInfo, 0}, info.encode()}};
-    c.set_root(volume.head,
-               edit_tree(*world.cache_, c.batch(), std::nullopt, changes, {txg, 0}));
+    c.set_root(volume.head, edit_tree(*world.cache_, c.batch(), std::nullopt, changes, {txg, 0}));
   });
   SnapshotRow snapshot = world.snapshot(volume, "first");
   EXPECT_EQ(snapshot.logical_bytes, 5000u);
@@ -191,8 +189,7 @@ TEST(Catalog, RefusesNamesThatAreTakenOrBad) {
   auto change = world->begin();
   expect_user_error(EEXIST, "A volume named data already exists. Choose a different volume name",
                     [&] { change->create_volume("data", 0); });
-  expect_user_error(EEXIST,
-                    "A snapshot named one already exists. Choose a different snapshot name",
+  expect_user_error(EEXIST, "A snapshot named one already exists. Choose a different snapshot name",
                     [&] { change->create_snapshot(volume.id, "one", 0); });
   change->create_volume("fresh", 0);
   expect_user_error(EEXIST, "A volume named fresh already exists. Choose a different volume name",

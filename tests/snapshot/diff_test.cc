@@ -134,10 +134,10 @@ TEST(DiffPaths, NamesWhatCameWentAndChanged) {
   fs.directory("/e");
   fs.file("/e/new");
   const Tree after = fs.commit();
-  EXPECT_EQ(lines(before, after), (Lines{"M /c metadata", "M /d/a content", "- /d/b", "+ /e",
-                                         "+ /e/new"}));
-  EXPECT_EQ(lines(after, before), (Lines{"M /c metadata", "M /d/a content", "+ /d/b", "- /e",
-                                         "- /e/new"}));
+  EXPECT_EQ(lines(before, after),
+            (Lines{"M /c metadata", "M /d/a content", "- /d/b", "+ /e", "+ /e/new"}));
+  EXPECT_EQ(lines(after, before),
+            (Lines{"M /c metadata", "M /d/a content", "+ /d/b", "- /e", "- /e/new"}));
   EXPECT_TRUE(lines(after, after).empty());
 }
 

@@ -15,7 +15,10 @@ namespace {
 
 TEST(Key, HasTheBytesOfTheFormat) {
   const Key key{Ino{0x0102030405060708}, Kind::kRegion, 0x1112131415161718};
-  EXPECT_EQ(to_hex(key.encode()), "0102030405060708" "05" "1112131415161718");
+  EXPECT_EQ(to_hex(key.encode()),
+            "0102030405060708"
+            "05"
+            "1112131415161718");
   EXPECT_EQ(Key::decode(key.encode()), key);
 }
 

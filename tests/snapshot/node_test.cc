@@ -30,15 +30,16 @@ Ptr any_ptr() {
   return ptr;
 }
 
+// clang-format off
 TEST(Node, HasTheBytesOfTheFormat) {
   NodeEncoder leaf(0);
   leaf.add({Ino{1}, Kind::kInode, 0}, as_bytes("ab"));
   leaf.add({Ino{1}, Kind::kDirent, 0x100}, as_bytes("c"));
   EXPECT_EQ(to_hex(leaf.finish()),
-            "564e4f44" "01" "00" "0000" "02000000"             // magic, version, level, flags, count
-            "00" "0000000000000001" "02" "0000000000000000"    // whole key
+            "564e4f44" "01" "00" "0000" "02000000"    // magic, version, level, flags, count
+            "00" "0000000000000001" "02" "0000000000000000"   // whole key
             "02" "6162"
-            "08" "04" "0000000000000100" "01" "63");           // 8 bytes shared
+            "08" "04" "0000000000000100" "01" "63");   // 8 bytes shared
   NodeEncoder inner(3);
   inner.add({Ino{2}, Kind::kInode, 0}, any_ptr());
   std::string digest;
@@ -47,6 +48,7 @@ TEST(Node, HasTheBytesOfTheFormat) {
             "564e4f44" "01" "03" "0000" "01000000"
             "00" "0000000000000002" "02" "0000000000000000" + digest + "c801" "7f" "01" "00");
 }
+// clang-format on
 
 TEST(Node, FindsKeysAndPlaces) {
   const auto node = decode(leaf_of({2, 4, 6}));

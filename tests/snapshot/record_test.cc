@@ -45,10 +45,15 @@ InodeRecord sample_inode() {
 
 constexpr const char* kSampleDigest =
     "101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f";
-const std::string kSamplePtr = std::string(kSampleDigest) + "ac02" "808001" "05" "00";
+const std::string kSamplePtr = std::string(kSampleDigest) +
+                               "ac02"
+                               "808001"
+                               "05"
+                               "00";
 
-// ---- golden bytes: what is on disk never changes its meaning --------------------------------------
+// ---- golden bytes: what is on disk never changes its meaning ------------------------------------
 
+// clang-format off
 TEST(Record, HasTheInodeBytesOfTheFormat) {
   EXPECT_EQ(to_hex(sample_inode().encode()),
             "01"                                // format
@@ -62,7 +67,9 @@ TEST(Record, HasTheInodeBytesOfTheFormat) {
             "0807060504030201"                  // name cookie
             "00" "03" "616263");                // inline content
 }
+// clang-format on
 
+// clang-format off
 TEST(Record, HasTheOtherBytesOfTheFormat) {
   EXPECT_EQ(to_hex(DirentRecord{Ino{300}, 0040000, "name"}.encode()),
             "01" "04" "ac02" "04" "6e616d65");
@@ -81,6 +88,7 @@ TEST(Record, HasTheOtherBytesOfTheFormat) {
             "01" "0200000000000000" "0100000000000000" "0300000000000000" "0400000000000000"
             "0500000000000000");
 }
+// clang-format on
 
 TEST(Record, ReadsBackWhatItWrote) {
   const InodeRecord inode = InodeRecord::decode(sample_inode().encode());
@@ -141,7 +149,7 @@ TEST(Record, ShowsItsPointersInOrder) {
   }
 }
 
-// ---- decoders trust nothing ----------------------------------------------------------------------
+// ---- decoders trust nothing --------------------------------------------------------------------
 
 /// Every way to decode `bytes` either works or throws CorruptionError; sanitizers watch the rest.
 void decode_all(ByteView bytes) {
@@ -219,9 +227,9 @@ TEST(Record, RefusesValuesOutOfRange) {
   expect_refused(entry, [](DirentRecord& r) { r.ino = Ino{0}; });
   expect_refused(entry, [](DirentRecord& r) { r.type = 0; });
   expect_refused(entry, [](DirentRecord& r) { r.type = 0030000; });
-  for (const std::string& name : {std::string(), std::string("."), std::string(".."),
-                                  std::string("a/b"), std::string("a\0b", 3),
-                                  std::string(256, 'x')}) {
+  for (const std::string& name :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"),
+        std::string("a\0b", 3), std::string(256, 'x')}) {
     expect_refused(entry, [&](DirentRecord& r) { r.name = name; });
   }
   expect_refused(XattrRecord{"a", {}}, [](XattrRecord& r) { r.name.clear(); });

@@ -11,8 +11,7 @@
 namespace varve::test {
 namespace {
 
-Edits numbered(std::uint64_t first, std::uint64_t last,
-                                             const std::string& text) {
+Edits numbered(std::uint64_t first, std::uint64_t last, const std::string& text) {
   Edits out;
   for (std::uint64_t i = first; i < last; ++i) out[key_of(i)] = bytes_of(text + std::to_string(i));
   return out;

@@ -97,7 +97,8 @@ class TreeWorld {
 
  private:
   void count(const Ptr& ptr, std::map<Digest, std::uint64_t>& out) {
-    const std::shared_ptr<const Node> node = Node::decode(objects_.read(ptr.digest, Wait::kAllowed));
+    const std::shared_ptr<const Node> node =
+        Node::decode(objects_.read(ptr.digest, Wait::kAllowed));
     ++nodes_;
     ++out[ptr.digest];
     EXPECT_LE(node->encoded().size(), limits_.split_bytes + kMaxValueBytes);

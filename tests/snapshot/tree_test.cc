@@ -71,8 +71,8 @@ TEST(Tree, ReadsOnlyNodesThatMeetTheRange) {
   world.edit(even_numbers(2000), 1);
   NodeCache cold(world.objects_, 1 << 20);
   const std::uint64_t before = world.objects_.reads();
-  Tree(cold, world.root()).scan(key_of(1000), key_of(1003), Wait::kAllowed,
-                                [](const Key&, ByteView) { return true; });
+  Tree(cold, world.root())
+      .scan(key_of(1000), key_of(1003), Wait::kAllowed, [](const Key&, ByteView) { return true; });
   EXPECT_LE(world.objects_.reads() - before, 2 * world.height());
 }
 
@@ -122,9 +122,9 @@ TEST(Tree, RefusesAChildThatIsNotWhatItsParentSays) {
   for (const auto& root : {low_stored, high_stored}) {
     const Tree tree(world.cache_, ptr_of(root, 1));
     EXPECT_THROW(static_cast<void>(tree.find(key_of(5), Wait::kAllowed)), CorruptionError);
-    EXPECT_THROW(tree.scan({}, key_of(9), Wait::kAllowed,
-                           [](const Key&, ByteView) { return true; }),
-                 CorruptionError);
+    EXPECT_THROW(
+        tree.scan({}, key_of(9), Wait::kAllowed, [](const Key&, ByteView) { return true; }),
+        CorruptionError);
   }
 }
 
