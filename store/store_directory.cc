@@ -14,6 +14,7 @@
 
 #include "store/base/bytes.h"
 #include "store/base/error.h"
+#include "store/base/log.h"
 
 namespace varve {
 
@@ -129,9 +130,13 @@ std::unique_ptr<File> lock_or_fail(Disk& disk, const StorePaths& paths) {
                                holder_of(disk, paths.lock()) +
                                "; stop its daemon, or talk to it instead");
   }
-  const std::string text = std::to_string(::getpid()) + "\n";
-  lock->truncate(0);
-  lock->write_at(0, as_bytes(text));
+  try {
+    lock->truncate(0);
+    lock->write_at(0, as_bytes(std::to_string(::getpid()) + "\n"));
+  } catch (const Error& error) {
+    // Only the text of a refusal needs it, and a full disk must not keep a store closed.
+    log_warn("store", error.what());
+  }
   return lock;
 }
 
@@ -154,6 +159,18 @@ void clear_remains(Disk& disk, const StorePaths& paths) {
   for (const std::string& name : disk.list(paths.root())) {
     const bool kept = name == "lock" || name == "journal" || name == "segments";
     if (is_remains(name) && !kept) disk.remove(paths.root() + "/" + name);
+  }
+}
+
+void sync_parent(Disk& disk, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string parent =
+      slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  try {
+    disk.sync_directory(parent);
+  } catch (const StoreError& error) {
+    if (error.code() != EACCES) throw;
+    log_warn("store", error.what());  // not ours to read; the name becomes durable in its time
   }
 }
 
@@ -242,6 +259,7 @@ StoreDirectory StoreDirectory::open(Disk& disk, const std::string& path) {
 
 void StoreDirectory::write_format(const StoreFormat& format) {
   disk_->sync_directory(paths_.root());
+  sync_parent(*disk_, paths_.root());
   disk_->replace_file(paths_.format(), as_bytes(format.encode()));
   format_ = format;
 }

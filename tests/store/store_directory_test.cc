@@ -142,6 +142,16 @@ TEST(StoreDirectory, SaysWhoHasIt) {
   StoreDirectory::open(disk, path);
 }
 
+TEST(StoreDirectory, OpensThoughTheDiskIsFull) {
+  const TempDirectory directory;
+  FaultDisk disk;
+  const std::string path = directory / "store";
+  StoreDirectory::prepare(disk, path).write_format(example());
+  disk.plan().fail(test::DiskCall::kTruncate, 1, ENOSPC, true);
+  disk.plan().fail(test::DiskCall::kWrite, 1, ENOSPC, true);
+  EXPECT_EQ(StoreDirectory::open(disk, path).format().id, example().id);
+}
+
 TEST(StoreDirectory, SaysWhatIsMissing) {
   const TempDirectory directory;
   EXPECT_EQ(refused([&] { StoreDirectory::open(Disk::host(), directory / "none"); }).code, ENOENT);
