@@ -260,17 +260,16 @@ std::vector<SnapshotCut> Committer::pending_cuts(VolumeId volume) const {
 
 void Committer::admit(std::uint64_t bytes) {
   if (!has_thread_ && pressed_) commit();
-  if (bytes == 0) {
-    store_.admit(0);
-    return;
+  if (bytes > 0) {
+    dirty_bytes_ += std::max(bytes, kSmallestChangeBytes);
+    if (dirty_bytes_ >= limits_.dirty_limit_bytes) hold_back();
   }
-  dirty_bytes_ += std::max(bytes, kSmallestChangeBytes);
-  if (dirty_bytes_ >= limits_.dirty_limit_bytes) hold_back();
   try {
-    store_.admit(bytes + dirty_bytes_);
+    store_.admit(bytes);
   } catch (const StoreError& error) {
     if (error.code() != ENOSPC) throw;
-    // What is dirty may take less room than it has bytes, so only a commit tells.
+    if (bytes == 0) return;  // the journal has room, and what frees space must go on
+    // What is admitted and not committed may take less room than it has bytes.
     commit();
     store_.admit(bytes);
   }
