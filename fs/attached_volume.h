@@ -99,6 +99,10 @@ class AttachedVolume : public Volume {
   /// The mount is gone: no inode is in use any more. free_orphans_step then frees the unlinked.
   void drop_lookups();
 
+  /// The head shows another state (Head::reset): orphans of that state which are in use live until
+  /// they are forgotten, the others are left to free_orphans_step. The gate must be open.
+  void rolled_back();
+
   Head& head() { return head_; }
   const std::shared_ptr<Head>& shared_head() const { return setup_.head; }
 

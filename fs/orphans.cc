@@ -79,6 +79,16 @@ void AttachedVolume::hold_orphans() {
   });
 }
 
+void AttachedVolume::rolled_back() {
+  view([&](Transaction& transaction) {
+    scan_orphans(transaction, [&](Ino ino) {
+      if (lookups_.holds(ino)) static_cast<void>(lookups_.mark_orphan(ino));
+      return true;
+    });
+  });
+  orphans_left_ = !head_.read_only();
+}
+
 void AttachedVolume::forget(Ino ino, std::uint64_t count) {
   if (lookups_.forget(ino, count)) free_orphan(ino);
 }
@@ -87,7 +97,9 @@ void AttachedVolume::free_orphan(Ino ino) {
   if (head_.read_only()) return;
   try {
     const bool done = change([&](Transaction& transaction) {
-      if (!transaction.find(orphan_key(ino)) || lookups_.holds(ino)) return true;
+      if (!transaction.find(orphan_key(ino))) return true;
+      // Given out again meanwhile (a removed directory's "."): the next forget frees it.
+      if (lookups_.holds(ino) && lookups_.mark_orphan(ino)) return true;
       return free_some(transaction, ino);
     });
     if (!done) orphans_left_ = true;

@@ -150,6 +150,24 @@ TEST_F(Orphans, SurviveATakeoverUntilTheyAreForgotten) {
   EXPECT_FALSE(exists(c));
 }
 
+TEST_F(Orphans, OfTheStateRolledBackToAreFreedWhenForgotten) {
+  const Ino used = volume().make_temporary(kRootIno, 0600, caller_).ino;
+  const Ino unused = volume().make_temporary(kRootIno, 0600, caller_).ino;
+  world_.commit();
+  const std::optional<Ptr> then = world_.root();
+  volume().link(used, kRootIno, "a");
+  volume().forget(used, 1);
+  forget(unused);
+  world_.commit();
+  world_.roll_back(then);
+  EXPECT_FALSE(find("a").has_value());
+  EXPECT_EQ(steps(), 1);
+  EXPECT_FALSE(exists(unused));
+  EXPECT_TRUE(exists(used));
+  forget(used);
+  EXPECT_FALSE(exists(used));
+}
+
 TEST_F(Orphans, BigFilesAreFreedInSteps) {
   constexpr std::uint64_t kRegions = 2 * AttachedVolume::kFreeRegions + 100;
   const Ino a = big_file("a", kRegions);

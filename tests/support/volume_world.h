@@ -113,6 +113,16 @@ class VolumeWorld {
     attach(resumed);
   }
 
+  /// The head shows the tree at `root` again. Nothing may be committed afterwards: what only the
+  /// newer trees held is not released.
+  void roll_back(const std::optional<Ptr>& root) {
+    root_ = root;
+    head_->close_gate();
+    head_->reset(new_base());
+    head_->open_gate();
+    volume_->rolled_back();
+  }
+
   /// A read-only view of the last commit.
   std::unique_ptr<AttachedVolume> view_commit() {
     auto head = std::make_shared<Head>(*store_, *cache_, VolumeId{1}, new_base(), true);
