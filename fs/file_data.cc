@@ -186,20 +186,14 @@ void FileData::erase_blocks(std::uint64_t first, std::uint64_t last) {
   }
 }
 
-/// Forgets what was written at or past `end` in a block.
+/// Forgets what was written at or past `end` in a block. The block stays, even without a byte of its
+/// own: it holds data as far as InodeRecord::allocated is concerned.
 void FileData::trim_block(std::uint64_t index, std::uint32_t end) {
   const auto at = blocks_.find(index);
   if (at == blocks_.end()) return;
   auto& written = at->second.written;
   while (!written.empty() && written.back().begin >= end) written.pop_back();
-  if (!written.empty()) {
-    written.back().end = std::min(written.back().end, end);
-    return;
-  }
-  const bool hole = at->second.zero_below;
-  blocks_.erase(at);
-  memory_bytes_ -= kBlockMemory;
-  if (hole) add_hole(index, index + 1);
+  if (!written.empty()) written.back().end = std::min(written.back().end, end);
 }
 
 }  // namespace varve
