@@ -60,6 +60,7 @@ class ControlApi {
   nlohmann::json rollback(const Call& call);
   nlohmann::json diff(const Call& call);
   std::map<VolumeId, std::string> volume_names();
+  static void check_reference(const std::string& reference);
   void flush_source(const std::string& reference);
 
   // control_api_daemon.cc

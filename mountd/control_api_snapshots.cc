@@ -72,6 +72,11 @@ Json describe_change(const PathChange& change) {
 
 }  // namespace
 
+void ControlApi::check_reference(const std::string& reference) {
+  if (!reference.empty() && reference.front() != '@' && reference.back() != '@') return;
+  throw UserError(EINVAL, "'" + reference + "' names no snapshot; write VOLUME@SNAPSHOT");
+}
+
 std::map<VolumeId, std::string> ControlApi::volume_names() {
   std::map<VolumeId, std::string> names;
   for (const VolumeInfo& info : repository_.volumes()) names[info.row.id] = info.row.name;
@@ -114,11 +119,13 @@ Json ControlApi::create_snapshot(const Call& call) {
 }
 
 Json ControlApi::inspect_snapshot(const Call& call) {
+  check_reference(call.parts[0]);
   const SnapshotRow row = repository_.snapshot(call.parts[0]);
   return describe_snapshot(row, volume_names()[row.volume]);
 }
 
 Json ControlApi::remove_snapshot(const Call& call) {
+  check_reference(call.parts[0]);
   const SnapshotRow row = repository_.snapshot(call.parts[0]);
   const std::string reference = volume_names()[row.volume] + "@" + row.name;
   if (mounts_ != nullptr)
@@ -156,8 +163,8 @@ Json ControlApi::rollback(const Call& call) {
 
 Json ControlApi::diff(const Call& call) {
   const std::string before = call.parameter("before"), after = call.parameter("after");
-  if (before.empty() || after.empty())
-    throw UserError(EINVAL, "parameters 'before' and 'after' must be given");
+  check_reference(before);
+  check_reference(after);
   flush_source(before);
   flush_source(after);
   Json changes = Json::array();

@@ -98,6 +98,7 @@ Json ControlApi::create_volume(const Call& call) {
     return describe(repository_.volume(info.row.name), {});
   }
   request.quota_bytes = quota.value_or(0);
+  check_reference(*source);
   flush_source(*source);
   const VolumeInfo info = repository_.clone_volume(request, *source);
   // For clone_volume 0 keeps the source's quota; a 0 that was asked for means no limit.

@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,8 +83,7 @@ void check_directory(const std::string& path) {
   if (::statx(directory.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) != 0)
     refuse_open(path, errno);
   if ((status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
-    struct stat probe {};
-    if (::stat(path.c_str(), &probe) != 0 && errno == ENOTCONN) refuse_open(path, ENOTCONN);
+    if (is_dead_mount(path)) refuse_open(path, ENOTCONN);
     throw UserError(EBUSY, "mount point " + path +
                                " is a mount already; unmount it or choose another directory");
   }
@@ -132,6 +132,12 @@ std::vector<KernelMount> kernel_mounts() {
     if (type == "fuse.varve") mounts.push_back({unescape(mount_point), unescape(source)});
   }
   return mounts;
+}
+
+bool is_dead_mount(const std::string& mount_point) {
+  // Unlike stat(2), which the kernel answers from its cache, this always asks the daemon.
+  struct statfs figures {};
+  return ::statfs(mount_point.c_str(), &figures) != 0 && errno == ENOTCONN;
 }
 
 void detach_stale_mount(const std::string& mount_point) {

@@ -24,6 +24,9 @@ struct KernelMount {
 /// The kernel's mounts of type fuse.varve, in order of mounting.
 std::vector<KernelMount> kernel_mounts();
 
+/// True for a FUSE mount whose daemon is gone.
+bool is_dead_mount(const std::string& mount_point);
+
 /// Detaches a mount whose daemon is gone: umount2 for root, else `fusermount3 -u -z`. UserError
 /// when that is refused.
 void detach_stale_mount(const std::string& mount_point);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "mountd/cli/exit_status.h"
+#include "mountd/cli/output.h"
 #include "store/base/error.h"
 
 namespace varve::cli {
@@ -319,7 +320,7 @@ int run_command_line(std::span<const Command* const> table, std::vector<std::str
   }
   if (!sentence.empty()) {
     std::fflush(stdout);
-    std::fprintf(stderr, "varve: %s\n", sentence.c_str());
+    std::fprintf(stderr, "varve: %s\n", escaped(sentence).c_str());
   }
   return status;
 }

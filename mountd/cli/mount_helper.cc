@@ -59,7 +59,7 @@ int run_mount_helper(std::vector<std::string> words) {
   } catch (const std::exception& failure) {
     sentence = failure.what();
   }
-  std::fprintf(stderr, "mount.varve: %s\n", sentence.c_str());
+  std::fprintf(stderr, "mount.varve: %s\n", escaped(sentence).c_str());
   return status;
 }
 

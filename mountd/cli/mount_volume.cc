@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/cli/mount_volume.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 
 #include "mountd/cli/exit_status.h"
@@ -42,6 +44,9 @@ int mount_volume(const Invocation& invocation, const MountCall& call) {
   request.target = call.target;
   request.mount_point = absolute_mount_point(call.mount_point);
   check_mount_point(request.mount_point, store);
+  if (::access("/dev/fuse", F_OK) != 0)
+    throw UserError(ENODEV, "there is no /dev/fuse; load the kernel module (modprobe fuse), or give "
+                            "the container the device (--device /dev/fuse)");
   if (!Store::exists(Disk::host(), store)) {
     if (!request.options.create)
       throw UserError(ENOENT, "there is no volume " + call.target + ": there is no store at " +

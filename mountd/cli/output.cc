@@ -96,7 +96,7 @@ int for_each_argument(const Invocation& invocation,
       action(argument);
     } catch (const Error& error) {
       std::fflush(stdout);
-      std::fprintf(stderr, "varve: %s\n", error.what());
+      std::fprintf(stderr, "varve: %s\n", escaped(error.what()).c_str());
       if (status == kOk) status = status_of_errno(error.code());
     }
   }

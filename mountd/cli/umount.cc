@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -38,8 +38,7 @@ std::optional<KernelMount> kernel_mount(const std::string& where) {
 bool clean_stale(const std::string& where) {
   const auto mount = kernel_mount(where);
   if (!mount) return false;
-  struct stat status {};
-  if (::stat(mount->mount_point.c_str(), &status) == 0 || errno != ENOTCONN)
+  if (!is_dead_mount(mount->mount_point))
     throw UserError(EBUSY, mount->mount_point +
                                " is served by another store's daemon; name it with --store");
   detach_stale_mount(mount->mount_point);
@@ -68,7 +67,14 @@ int run(const Invocation& invocation) {
                                                       : "refuse";
   Service service(invocation, Absent::kFail);
   return for_each_argument(invocation, [&](const std::string& where) {
-    unmount_one(service, is_path(where) ? absolute_mount_point(where) : where, busy);
+    if (is_path(where)) return unmount_one(service, absolute_mount_point(where), busy);
+    try {
+      unmount_one(service, where, busy);
+    } catch (const UserError& error) {
+      // No volume of that name is mounted: it may be a directory here.
+      if (error.code() != ENOENT || ::access(where.c_str(), F_OK) != 0) throw;
+      unmount_one(service, absolute_mount_point(where), busy);
+    }
   });
 }
 

@@ -89,8 +89,8 @@ names() {
 
   # rollback keeps what came later and the present state
   run rollback vol1@mybackup
-  that "rollback prints the snapshot taken first" grep -qE '^before-rollback' <<<"$OUT"
   local before=$OUT
+  that "rollback prints the snapshot taken first" grep -qE '^before-rollback' <<<"$before"
   like "^$before\$" snapshot ls -q vol1
   like '^second$' snapshot ls -q vol1
   ok rollback vol1 second
