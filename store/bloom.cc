@@ -28,7 +28,7 @@ void BloomFilter::insert(const Digest& digest) {
   Probe probe = probe_of(digest);
   for (int i = 0; i < kProbes; ++i, probe.bits >>= 9) {
     words_[probe.first_word + (probe.bits >> 6 & 7)].fetch_or(1ull << (probe.bits & 63),
-                                                               std::memory_order_relaxed);
+                                                              std::memory_order_relaxed);
   }
   inserted_.fetch_add(1, std::memory_order_relaxed);
 }

@@ -21,15 +21,15 @@ constexpr std::size_t kSliceBytes = 1024;
 constexpr std::size_t kSampleFromBytes = 8 * kSampleSlices * kSliceBytes / 2;
 
 ZSTD_CCtx* compressor() {
-  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(
-      ZSTD_createCCtx(), &ZSTD_freeCCtx);
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                                  &ZSTD_freeCCtx);
   if (!context) throw StoreError(ENOMEM, "zstd: no compression context");
   return context.get();
 }
 
 ZSTD_DCtx* decompressor() {
-  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(
-      ZSTD_createDCtx(), &ZSTD_freeDCtx);
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
+                                                                                  &ZSTD_freeDCtx);
   if (!context) throw StoreError(ENOMEM, "zstd: no decompression context");
   return context.get();
 }

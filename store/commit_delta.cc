@@ -63,8 +63,7 @@ CommitDelta::Birth take_birth(ByteReader& in) {
   birth.heals = (flags & kHeals) != 0;
   const bool placed = (flags & kPlaced) != 0;
   if (!placed && (flags & (kMirrored | kHeals)) != 0) in.fail("flags of a record without one");
-  birth.placement.kind =
-      (flags & kMetadataKind) != 0 ? ObjectKind::kMetadata : ObjectKind::kData;
+  birth.placement.kind = (flags & kMetadataKind) != 0 ? ObjectKind::kMetadata : ObjectKind::kData;
   if (!placed) return birth;
   birth.placement.primary = take_location(in);
   const std::uint64_t stored_bytes = in.varint();

@@ -136,9 +136,8 @@ Index::Bases Index::load(const std::vector<Digest>& digests) {
   return bases;
 }
 
-Index::Step Index::step_for(const Digest& digest, const Base& base,
-                            const CommitDelta::Birth* birth, const CommitDelta::Release* release,
-                            Csn csn) const {
+Index::Step Index::step_for(const Digest& digest, const Base& base, const CommitDelta::Birth* birth,
+                            const CommitDelta::Release* release, Csn csn) const {
   Step step{digest, base, base.state.value_or(ObjectState()), false};
   ObjectState& after = step.after;
   if (birth != nullptr) {
@@ -414,8 +413,7 @@ void Index::finish_references(Csn csn) {
   needs_references_ = false;
 }
 
-void Index::visit_references(
-    const std::function<void(const Digest&, std::uint64_t)>& visit) {
+void Index::visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) {
   flush();
   ask_file([&](IndexReader& reader) { reader.visit_references(visit); });
 }

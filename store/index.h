@@ -161,8 +161,8 @@ class Index {
   Step step_for(const Digest& digest, const Base& base, const CommitDelta::Birth* birth,
                 const CommitDelta::Release* release, Csn csn) const;
   void publish(const std::vector<Step>& steps) REQUIRES(change_mutex_);
-  void publish_one(const Digest& digest, const Base& base,
-                   const std::optional<ObjectState>& after) REQUIRES(change_mutex_, mutex_);
+  void publish_one(const Digest& digest, const Base& base, const std::optional<ObjectState>& after)
+      REQUIRES(change_mutex_, mutex_);
   void wait_for_room();
 
   // index_writer.cc

@@ -97,8 +97,7 @@ void IndexDatabase::create(const std::string& path, const StoreId& store) {
 
 IndexDatabase::IndexDatabase(const std::string& path, const StoreId& store)
     : connection_(path, Connection::Mode::kReadWrite) {
-  connection_.run(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384;");
+  connection_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384;");
   // This one connection makes all checkpoints, when the index asks for them.
   sqlite3_wal_hook(
       connection_.get(),
@@ -229,9 +228,7 @@ void IndexDatabase::write_damage(const IndexChange& change) {
   for (const Digest& digest : change.healed) heal.run(view(digest));
 }
 
-void IndexDatabase::checkpoint() {
-  connection_.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
-}
+void IndexDatabase::checkpoint() { connection_.checkpoint(SQLITE_CHECKPOINT_PASSIVE); }
 
 bool IndexDatabase::truncate_log() {
   const bool done = connection_.checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
@@ -343,8 +340,7 @@ std::vector<IndexReader::DeadObject> IndexReader::dead(Csn horizon,
   return out;
 }
 
-void IndexReader::visit_references(
-    const std::function<void(const Digest&, std::uint64_t)>& visit) {
+void IndexReader::visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) {
   Statement all(connection_, "SELECT digest, refs FROM objects WHERE refs > 0 ORDER BY digest");
   while (all.step()) visit(digest_at(all, 0), all.number(1));
 }

@@ -15,7 +15,6 @@ namespace varve {
 ///
 /// A crash at any step leaves either no index or the complete new one. Throws StoreError,
 /// UserError(ENOTSUP) for a segment of a newer format.
-void rebuild_index(Disk& disk, SegmentSet& segments, const std::string& path,
-                   const StoreId& store);
+void rebuild_index(Disk& disk, SegmentSet& segments, const std::string& path, const StoreId& store);
 
 }  // namespace varve

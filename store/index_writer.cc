@@ -177,8 +177,8 @@ void Index::serve_requests() {
     task = task_;
     ticket = wanted_ticket_;
     durable = durable_ticket_ > done_ticket_;
-    write = !poisoned_ && (done_ticket_ < ticket ||
-                           table_.active().objects.size() >= next_flush_objects_);
+    write = !poisoned_ &&
+            (done_ticket_ < ticket || table_.active().objects.size() >= next_flush_objects_);
   }
   std::exception_ptr failure;
   std::exception_ptr task_failure;
@@ -209,8 +209,8 @@ void Index::note_failure(const std::exception_ptr& failure) {
   failure_ = failure;
   poisoned_ = final_failure;
   // After a full disk, try again when as much again has come, or when somebody asks.
-  next_flush_objects_ = limits_.flush_objects +
-                        (failure ? table_.active().objects.size() : std::size_t{0});
+  next_flush_objects_ =
+      limits_.flush_objects + (failure ? table_.active().objects.size() : std::size_t{0});
 }
 
 std::shared_ptr<const IndexChange> Index::freeze() {

@@ -172,8 +172,7 @@ SharedBytes LocalObjects::Parts::load_from(const Digest& digest, const Placement
                                            bool may_have_moved) {
   const auto read = [&](const Location& location) {
     object_reads.fetch_add(1, std::memory_order_relaxed);
-    return std::make_shared<const Bytes>(
-        segments->read(digest, location, placement.stored_bytes));
+    return std::make_shared<const Bytes>(segments->read(digest, location, placement.stored_bytes));
   };
   if (!placement.mirror.present()) return read(placement.primary);
   try {

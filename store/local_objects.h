@@ -54,8 +54,8 @@ class LocalObjects final : public Objects {
   /// Sets the number of birth events of each object as of commit `csn`, which becomes the applied
   /// one; durable on return. Objects not named are dead. Named objects that are in no segment are
   /// remembered as lost: reading one is CorruptionError, putting its content heals it.
-  void set_references(
-      Csn csn, const std::function<void(const std::function<void(const Digest&)>&)>& count);
+  void set_references(Csn csn,
+                      const std::function<void(const std::function<void(const Digest&)>&)>& count);
   /// To be called once after recovery with the last commit: seals the segments that a crash left
   /// open, and starts the clock of the pins.
   void finish_recovery(Csn csn);
@@ -86,10 +86,10 @@ class LocalObjects final : public Objects {
   // --- space ---
 
   struct ReclaimLimits {
-    std::uint64_t purged_objects = 200'000;            ///< at most so many in one call
-    std::uint64_t copied_bytes = 64ull << 20;          ///< by compaction, in one call
+    std::uint64_t purged_objects = 200'000;    ///< at most so many in one call
+    std::uint64_t copied_bytes = 64ull << 20;  ///< by compaction, in one call
     std::uint32_t compact_below_live_percent = 70;
-    std::uint64_t retire_from_bytes = 4ull << 20;      ///< a sparse segment still written to
+    std::uint64_t retire_from_bytes = 4ull << 20;  ///< a sparse segment still written to
   };
   /// Frees objects that died before every pin, unlinks segments that hold nothing else, and
   /// compacts sparse ones. Returns the bytes given back to the host. Throws StoreError; nothing
@@ -98,11 +98,11 @@ class LocalObjects final : public Objects {
   std::uint64_t reclaim() { return reclaim(ReclaimLimits()); }
 
   struct Figures {
-    std::uint64_t live_bytes = 0;     ///< stored bytes, both copies, of objects with references
-    std::uint64_t segment_bytes = 0;  ///< of segment files
-    std::uint64_t objects = 0;        ///< that the index knows
-    std::uint64_t object_reads = 0;   ///< from segments, since open
-    std::uint64_t device_flushes = 0; ///< of segments, since open
+    std::uint64_t live_bytes = 0;      ///< stored bytes, both copies, of objects with references
+    std::uint64_t segment_bytes = 0;   ///< of segment files
+    std::uint64_t objects = 0;         ///< that the index knows
+    std::uint64_t object_reads = 0;    ///< from segments, since open
+    std::uint64_t device_flushes = 0;  ///< of segments, since open
     std::uint64_t cache_bytes = 0;
     std::uint64_t cache_hits = 0;
     std::uint64_t cache_misses = 0;

@@ -59,8 +59,8 @@ void ObjectTable::publish(const Digest& digest, const std::optional<ObjectState>
   entry.state = after.value_or(ObjectState());
 }
 
-ObjectTotals ObjectTable::drop_short_lived(
-    Csn horizon, const std::unordered_map<Digest, std::uint32_t>& held) {
+ObjectTotals ObjectTable::drop_short_lived(Csn horizon,
+                                           const std::unordered_map<Digest, std::uint32_t>& held) {
   ObjectTotals dropped;
   std::erase_if(active_.objects, [&](const auto& object) {
     const auto& [digest, entry] = object;

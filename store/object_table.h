@@ -69,8 +69,7 @@ class ObjectTable {
 
   /// Drops active objects without a row that died before `horizon` and are not held. Returns the
   /// change of the totals.
-  ObjectTotals drop_short_lived(Csn horizon,
-                                const std::unordered_map<Digest, std::uint32_t>& held);
+  ObjectTotals drop_short_lived(Csn horizon, const std::unordered_map<Digest, std::uint32_t>& held);
   /// Freezes the active part as of commit `csn`. The frozen part must be empty.
   std::shared_ptr<const IndexChange> freeze(Csn csn);
   std::shared_ptr<const IndexChange> frozen() const { return frozen_; }

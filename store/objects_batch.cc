@@ -84,8 +84,7 @@ std::optional<ObjectsBatch::Stored> LocalBatch::count_birth(const Digest& digest
 ObjectsBatch::Stored LocalBatch::write(const Digest& digest, ByteView content, ObjectKind kind,
                                        bool heals) {
   LocalObjects::Parts& parts = *objects_.parts_;
-  StoredRecord record =
-      make_record(digest, content, kind, parts.options.compression_level);
+  StoredRecord record = make_record(digest, content, kind, parts.options.compression_level);
   Placement placement;
   placement.stored_bytes = static_cast<std::uint32_t>(record.bytes.size());
   placement.data_bytes = static_cast<std::uint32_t>(content.size());

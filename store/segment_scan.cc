@@ -37,7 +37,8 @@ class Window {
     }
     const std::size_t from = static_cast<std::size_t>(offset - start_);
     if (from >= bytes_.size()) return {};
-    return ByteView(bytes_).subspan(from, std::min<std::size_t>(end - offset, bytes_.size() - from));
+    return ByteView(bytes_).subspan(from,
+                                    std::min<std::size_t>(end - offset, bytes_.size() - from));
   }
 
  private:
@@ -59,9 +60,9 @@ std::optional<FooterEntry> record_at(Window& window, const SegmentIdentity& iden
   if (checksum_of(record.subspan(kRecordHeaderBytes)) != header->payload_checksum) {
     return std::nullopt;
   }
-  return FooterEntry{header->digest,     static_cast<std::uint32_t>(offset),
+  return FooterEntry{header->digest,        static_cast<std::uint32_t>(offset),
                      header->payload_bytes, header->data_bytes,
-                     header->kind,       header->mirror};
+                     header->kind,          header->mirror};
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ std::vector<std::shared_ptr<SegmentWriter>> SegmentHolds::writers() const {
 }
 
 SegmentSet::SegmentSet(Disk& disk, std::string directory, const StoreId& store,
-                       std::uint64_t segment_bytes,
-                       const std::map<SegmentId, std::uint64_t>& known, SegmentId id_floor)
+                       std::uint64_t segment_bytes, const std::map<SegmentId, std::uint64_t>& known,
+                       SegmentId id_floor)
     : disk_(disk),
       directory_(std::move(directory)),
       store_(store),
@@ -46,8 +46,8 @@ SegmentSet::SegmentSet(Disk& disk, std::string directory, const StoreId& store,
     const auto size = known.find(*id);
     Segment segment;
     segment.sealed = size != known.end();
-    segment.bytes = segment.sealed ? size->second
-                                   : disk_.open(path_of(*id), Disk::Mode::kReadOnly)->size();
+    segment.bytes =
+        segment.sealed ? size->second : disk_.open(path_of(*id), Disk::Mode::kReadOnly)->size();
     segments_.emplace(*id, segment);
     last_id_ = std::max(last_id_, *id);
   }

@@ -40,8 +40,8 @@ class SegmentSet {
   struct Info {
     SegmentId id = 0;
     std::uint64_t bytes = 0;
-    bool sealed = false;   ///< has a footer
-    bool in_use = false;   ///< being written to, or held by a batch
+    bool sealed = false;  ///< has a footer
+    bool in_use = false;  ///< being written to, or held by a batch
   };
 
   /// Lists the files of `directory`. `known` says the size of sealed ones, which are then not

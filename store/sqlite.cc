@@ -111,8 +111,8 @@ void Statement::bind_one(int index, std::uint64_t value) {
 }
 
 void Statement::bind_one(int index, ByteView bytes) {
-  const int code = sqlite3_bind_blob64(handle_.get(), index, bytes.data(), bytes.size(),
-                                       SQLITE_STATIC);
+  const int code =
+      sqlite3_bind_blob64(handle_.get(), index, bytes.data(), bytes.size(), SQLITE_STATIC);
   if (code != SQLITE_OK) fail(connection_.get(), code, connection_.path() + ": bind");
 }
 

@@ -25,8 +25,8 @@ StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind
 Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
                   ByteView bytes) {
   const auto fail = [&](const char* what) {
-    return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) + " of " +
-                           segment_file_name(identity.segment) + ": " + what);
+    return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) +
+                           " of " + segment_file_name(identity.segment) + ": " + what);
   };
   const std::optional<RecordHeader> header = decode_record_header(identity, offset, bytes);
   if (!header) throw fail("damaged header");

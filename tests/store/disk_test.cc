@@ -129,10 +129,11 @@ TEST_F(DiskTest, ReadsWholeFilesUpToALimit) {
 
 TEST_F(DiskTest, ReplacedFileHasOldOrNewContentAfterEachFailure) {
   disk_.replace_file(directory_ / "f", as_bytes("old"));
-  const std::vector<std::pair<test::DiskCall, int>> steps = {
-      {test::DiskCall::kOpen, ENOSPC},   {test::DiskCall::kWrite, ENOSPC},
-      {test::DiskCall::kSync, EIO},      {test::DiskCall::kRename, EIO},
-      {test::DiskCall::kSyncDirectory, EIO}};
+  const std::vector<std::pair<test::DiskCall, int>> steps = {{test::DiskCall::kOpen, ENOSPC},
+                                                             {test::DiskCall::kWrite, ENOSPC},
+                                                             {test::DiskCall::kSync, EIO},
+                                                             {test::DiskCall::kRename, EIO},
+                                                             {test::DiskCall::kSyncDirectory, EIO}};
   for (const auto& [call, code] : steps) {
     SCOPED_TRACE(static_cast<int>(call));
     test::FaultDisk faulty;

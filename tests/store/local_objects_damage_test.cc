@@ -239,7 +239,8 @@ TEST_F(DamagedIndexTest, ADeletedIndexIsRebuilt) {
 
 TEST_F(DamagedIndexTest, AnIndexIsRebuiltFromSegmentsThatACrashLeftOpen) {
   store_.crash();
-  for (const char* suffix : {"", "-wal", "-shm"}) store_.disk().remove(store_.paths().index + suffix);
+  for (const char* suffix : {"", "-wal", "-shm"})
+    store_.disk().remove(store_.paths().index + suffix);
   store_.open();
   expect_rebuilt();
 }
@@ -247,7 +248,8 @@ TEST_F(DamagedIndexTest, AnIndexIsRebuiltFromSegmentsThatACrashLeftOpen) {
 TEST_F(DamagedIndexTest, AStaleLogIsNotReplayedIntoANewIndex) {
   store_.crash();
   store_.disk().remove(store_.paths().index);
-  store_.disk().open(store_.paths().index + "-wal", Disk::Mode::kCreateNew)
+  store_.disk()
+      .open(store_.paths().index + "-wal", Disk::Mode::kCreateNew)
       ->write_at(0, random_content(1, 100'000));
   store_.open();
   expect_rebuilt();
@@ -256,7 +258,8 @@ TEST_F(DamagedIndexTest, AStaleLogIsNotReplayedIntoANewIndex) {
 TEST_F(DamagedIndexTest, AnOverwrittenIndexIsSetAsideAndRebuilt) {
   store_->close();
   store_.crash();
-  store_.disk().open(store_.paths().index, Disk::Mode::kReadWrite)
+  store_.disk()
+      .open(store_.paths().index, Disk::Mode::kReadWrite)
       ->write_at(0, random_content(1, 4096));
   store_.open();
   EXPECT_TRUE(store_.disk().exists(store_.paths().index + ".damaged"));

@@ -145,8 +145,8 @@ TEST(LocalObjectsFaults, OpeningFailsWithoutHarm) {
 }
 
 TEST(LocalObjectsFaults, AFailedRebuildIsTriedAgainAtTheNextStart) {
-  for (const DiskCall call : {DiskCall::kRename, DiskCall::kRemove, DiskCall::kSyncDirectory,
-                              DiskCall::kRead}) {
+  for (const DiskCall call :
+       {DiskCall::kRename, DiskCall::kRemove, DiskCall::kSyncDirectory, DiskCall::kRead}) {
     for (std::uint64_t nth = 1; nth <= 3; ++nth) {
       SCOPED_TRACE(std::to_string(static_cast<int>(call)) + " " + std::to_string(nth));
       LocalStore store(small_segments());
@@ -156,7 +156,8 @@ TEST(LocalObjectsFaults, AFailedRebuildIsTriedAgainAtTheNextStart) {
       store.commit(std::move(batch));
       store->close();
       store.crash();
-      store.disk().open(store.paths().index, Disk::Mode::kReadWrite)
+      store.disk()
+          .open(store.paths().index, Disk::Mode::kReadWrite)
           ->write_at(0, random_content(1, 100));
       store.plan().fail(call, nth, call == DiskCall::kRead ? ENOMEM : ENOSPC);
       try {

@@ -27,7 +27,8 @@ TEST(LocalObjects, ReadsWhatWasCommitted) {
   auto batch = store->begin();
   EXPECT_TRUE(batch->empty());
   for (std::uint64_t i = 0; i < 100; ++i) {
-    const Bytes content = i % 2 == 0 ? text_content(i, 1 + i * 1300) : random_content(i, 1 + i * 90);
+    const Bytes content =
+        i % 2 == 0 ? text_content(i, 1 + i * 1300) : random_content(i, 1 + i * 90);
     const ObjectKind kind = i % 3 == 0 ? ObjectKind::kMetadata : ObjectKind::kData;
     const auto stored = batch->put(content, kind);
     EXPECT_EQ(stored.digest, digest_of(content));

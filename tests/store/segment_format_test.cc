@@ -31,9 +31,9 @@ TEST(SegmentFormat, FileNamesAreSixteenHexDigits) {
   EXPECT_EQ(segment_file_name(0xa7), "00000000000000a7.seg");
   EXPECT_EQ(parse_segment_file_name("00000000000000a7.seg"), SegmentId{0xa7});
   EXPECT_EQ(parse_segment_file_name("ffffffffffffffff.seg"), ~SegmentId{0});
-  for (const char* name : {"", "a7.seg", "00000000000000A7.seg", "00000000000000a7.sex",
-                           "0000000000000000.seg", "00000000000000a7.seg2", "-0000000000000a7.seg",
-                           "00000000000000a7.seg.damaged"}) {
+  for (const char* name :
+       {"", "a7.seg", "00000000000000A7.seg", "00000000000000a7.sex", "0000000000000000.seg",
+        "00000000000000a7.seg2", "-0000000000000a7.seg", "00000000000000a7.seg.damaged"}) {
     EXPECT_EQ(parse_segment_file_name(name), std::nullopt) << name;
   }
 }
@@ -62,8 +62,8 @@ TEST(SegmentFormat, RecordNoticesEveryFlippedBit) {
     const Digest digest = digest_of(content);
     const Bytes bytes = record_at(128, content);
     EXPECT_EQ(open_record(identity(), 128, digest, bytes), content);
-    const std::size_t covered = kRecordHeaderBytes +
-                                decode_record_header(identity(), 128, bytes)->payload_bytes;
+    const std::size_t covered =
+        kRecordHeaderBytes + decode_record_header(identity(), 128, bytes)->payload_bytes;
     for (std::size_t i = 0; i < covered * 8; ++i) {
       Bytes damaged = bytes;
       damaged[i / 8] ^= static_cast<std::byte>(1u << i % 8);
@@ -124,8 +124,8 @@ TEST(SegmentFormat, FooterComesBackAndNoticesDamage) {
   EXPECT_EQ(footer.size(), footer_bytes(entries.size()));
   const auto decode = [&](const Bytes& bytes) -> std::optional<std::vector<FooterEntry>> {
     const ByteView all = bytes;
-    const auto trailer = decode_footer_trailer(identity(), offset + bytes.size(),
-                                               all.last(kFooterTrailerBytes));
+    const auto trailer =
+        decode_footer_trailer(identity(), offset + bytes.size(), all.last(kFooterTrailerBytes));
     if (!trailer) return std::nullopt;
     return decode_footer_entries(*trailer, all.first(bytes.size() - kFooterTrailerBytes));
   };

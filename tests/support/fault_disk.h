@@ -109,8 +109,8 @@ class FaultPlan {
   };
   mutable Mutex mutex_;
   std::vector<Rule> rules_ GUARDED_BY(mutex_);
-  std::array<std::uint64_t, static_cast<std::size_t>(DiskCall::kCount)> counts_
-      GUARDED_BY(mutex_){};
+  std::array<std::uint64_t, static_cast<std::size_t>(DiskCall::kCount)> counts_ GUARDED_BY(
+      mutex_){};
   std::uint64_t failures_ GUARDED_BY(mutex_) = 0;
   std::uint64_t free_bytes_ GUARDED_BY(mutex_) = kNoLimit;
   std::shared_ptr<std::function<void(DiskCall, const std::string&)>> hook_ GUARDED_BY(mutex_);

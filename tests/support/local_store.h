@@ -117,9 +117,8 @@ class LocalStore {
 
   std::map<Digest, std::uint64_t> references() {
     std::map<Digest, std::uint64_t> out;
-    objects_->visit_references([&](const Digest& digest, std::uint64_t count) {
-      out.emplace(digest, count);
-    });
+    objects_->visit_references(
+        [&](const Digest& digest, std::uint64_t count) { out.emplace(digest, count); });
     return out;
   }
   /// The content; set options().object_cache_bytes to 0 to read the disk each time.

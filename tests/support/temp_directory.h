@@ -17,8 +17,8 @@ class TempDirectory {
  public:
   explicit TempDirectory(const std::string& prefix = "varve-test") {
     const char* base = std::getenv("TMPDIR");
-    std::string name = std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/" +
-                       prefix + "-XXXXXX";
+    std::string name =
+        std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/" + prefix + "-XXXXXX";
     if (::mkdtemp(name.data()) == nullptr) throw_errno("create a temporary directory " + name);
     path_ = name;
   }
