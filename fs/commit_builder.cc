@@ -92,7 +92,9 @@ void CommitBuilder::add_tasks(Ino ino, const FileData& data, std::vector<Task>& 
   const std::uint64_t size = size_of(ino);
   for (std::size_t at = 0; at < regions.size(); at += kTaskRegions) {
     const std::size_t end = std::min(regions.size(), at + kTaskRegions);
-    tasks.push_back({ino, &data, size,
+    tasks.push_back({ino,
+                     &data,
+                     size,
                      {regions.begin() + static_cast<std::ptrdiff_t>(at),
                       regions.begin() + static_cast<std::ptrdiff_t>(end)},
                      {}});

@@ -21,7 +21,7 @@ class CommitBuilder {
     const Tree& base;        ///< kept readable by the caller
     Objects& objects;
     ObjectsBatch& batch;
-    Txg txg = 0;             ///< the birth of every new pointer
+    Txg txg = 0;  ///< the birth of every new pointer
     std::size_t threads = 2;
   };
   explicit CommitBuilder(const Input& input) : input_(input) {}

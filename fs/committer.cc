@@ -140,8 +140,8 @@ void Committer::failed(const StoreError& error) {
   const MutexLock lock(mutex_);
   ++rounds_;
   if (!failure_ || failure_->code() != error.code()) {
-    log_error("commit", std::string("nothing was committed; changes stay in the journal: ") +
-                            error.what());
+    log_error("commit",
+              std::string("nothing was committed; changes stay in the journal: ") + error.what());
   }
   failure_ = error;
   round_done_.notify_all();
@@ -182,8 +182,8 @@ Lsn Committer::replay_from(const std::vector<Work>& done) const {
   const MutexLock lock(mutex_);
   for (const auto& entry : heads_) {
     const std::shared_ptr<Head>& head = entry.second;
-    const auto work = std::find_if(done.begin(), done.end(),
-                                   [&](const Work& one) { return one.head == head; });
+    const auto work =
+        std::find_if(done.begin(), done.end(), [&](const Work& one) { return one.head == head; });
     const Overlay* overlay = work == done.end() ? nullptr : work->generation.overlay.get();
     if (const auto first = first_lsn_after(*head, overlay)) out = std::min(out, *first);
   }
@@ -204,9 +204,8 @@ std::optional<SnapshotRow> Committer::snapshot(const SnapshotCut& cut) {
       head = at->second;
       check_name(cut);
       if (frozen_count(*head) < Head::kMaxFrozen) {
-        frozen = head->freeze(true, [&] {
-          store_.journal().append(JournalType::kSnapshot, {ByteView(payload)});
-        });
+        frozen = head->freeze(
+            true, [&] { store_.journal().append(JournalType::kSnapshot, {ByteView(payload)}); });
         cuts_.emplace(frozen->overlay.get(), cut);
         break;
       }

@@ -22,8 +22,9 @@ constexpr std::uint64_t blocks_up(std::uint64_t bytes) {
 /// Joins [begin, end) with the ranges it meets or touches.
 void add_range(std::vector<FileData::Block::Range>& ranges, std::uint32_t begin,
                std::uint32_t end) {
-  auto first = std::find_if(ranges.begin(), ranges.end(),
-                            [&](const FileData::Block::Range& range) { return range.end >= begin; });
+  auto first = std::find_if(ranges.begin(), ranges.end(), [&](const FileData::Block::Range& range) {
+    return range.end >= begin;
+  });
   auto last = first;
   while (last != ranges.end() && last->begin <= end) {
     begin = std::min(begin, last->begin);
@@ -105,7 +106,8 @@ bool FileData::is_hole(std::uint64_t block) const {
 
 FileData FileData::shape() const {
   FileData out;
-  for (const auto& [index, block] : blocks_) out.blocks_.emplace_hint(out.blocks_.end(), index, Block{});
+  for (const auto& [index, block] : blocks_)
+    out.blocks_.emplace_hint(out.blocks_.end(), index, Block{});
   out.holes_ = holes_;
   out.shared_ = shared_;
   out.base_limit_ = base_limit_;
@@ -186,8 +188,8 @@ void FileData::erase_blocks(std::uint64_t first, std::uint64_t last) {
   }
 }
 
-/// Forgets what was written at or past `end` in a block. The block stays, even without a byte of its
-/// own: it holds data as far as InodeRecord::allocated is concerned.
+/// Forgets what was written at or past `end` in a block. The block stays, even without a byte of
+/// its own: it holds data as far as InodeRecord::allocated is concerned.
 void FileData::trim_block(std::uint64_t index, std::uint32_t end) {
   const auto at = blocks_.find(index);
   if (at == blocks_.end()) return;

@@ -28,7 +28,7 @@ class FileData {
       std::uint32_t end = 0;
     };
     std::unique_ptr<std::byte[]> bytes;  ///< kBlockBytes
-    std::vector<Range> written;  ///< ascending, disjoint, not adjacent; empty after a cut
+    std::vector<Range> written;          ///< ascending, disjoint, not adjacent; empty after a cut
     /// What the rest of the block shows: zeros, or the older state.
     bool zero_below = false;
     bool whole() const {

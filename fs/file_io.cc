@@ -51,7 +51,9 @@ std::size_t AttachedVolume::read(Ino ino, std::uint64_t offset, std::span<std::b
 void AttachedVolume::write(Ino ino, std::uint64_t offset, ByteView data, bool clear_setid) {
   if (offset > kMaxFileBytes || data.size() > kMaxFileBytes - offset) throw PosixError(EFBIG);
   while (!data.empty()) {
-    const ByteView part = data.first(std::min(data.size(), kTransactionBytes));
+    // Split where a block begins: a half block at the seam would need its older half.
+    const ByteView part = data.first(
+        std::min<std::size_t>(data.size(), kTransactionBytes - offset % kTransactionBytes));
     admit(part.size());
     FileChange file(head_);
     file.run([&] {

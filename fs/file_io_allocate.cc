@@ -24,8 +24,7 @@ void check_quota(Transaction& transaction, const InodeRecord& inode, std::uint64
   if (end <= inode.size) return;
   const HeadInfoRecord& info = transaction.head_info();
   if (info.quota_bytes == 0) return;
-  const std::uint64_t free =
-      info.quota_bytes - std::min(info.quota_bytes, info.logical_bytes);
+  const std::uint64_t free = info.quota_bytes - std::min(info.quota_bytes, info.logical_bytes);
   if (end - inode.size > free) throw PosixError(EDQUOT);
 }
 

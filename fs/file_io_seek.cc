@@ -27,8 +27,9 @@ std::uint64_t AttachedVolume::seek(Ino ino, std::uint64_t offset, SeekWhat what)
       if (is_inline_file(inode)) return {data ? offset : inode.size, true};
       const std::uint64_t blocks = (inode.size + kBlockBytes - 1) / kBlockBytes;
       head_.gate().assert_held();
-      const auto [block, found] = FileView(head_, ino).find_block(
-          position / kBlockBytes, blocks, data, FileChange::kGateRegions);
+      const auto [block, found] =
+          FileView(head_, ino)
+              .find_block(position / kBlockBytes, blocks, data, FileChange::kGateRegions);
       if (found && block == blocks) {
         if (data) throw PosixError(ENXIO);
         return {inode.size, true};

@@ -15,8 +15,8 @@ struct Generation {
   VolumeId volume{};
   std::shared_ptr<const Base> base;  ///< what it lies on; the head's root in the catalog
   std::shared_ptr<const Overlay> overlay;
-  Lsn cut_lsn = 0;                   ///< operations before it are committed with it
-  std::optional<SnapshotCut> cut;    ///< the snapshot that its commit makes
+  Lsn cut_lsn = 0;                 ///< operations before it are committed with it
+  std::optional<SnapshotCut> cut;  ///< the snapshot that its commit makes
 };
 
 /// Puts everything of `generation` into `change`: objects, the new tree, the head's root, the

@@ -48,10 +48,10 @@ std::shared_ptr<Volume> RepositoryImpl::attach(const std::string& name) {
     attachments_[row.id] = {head, volume};
   }
   request_cleaning();
-  return std::shared_ptr<Volume>(
-      volume.get(), [alive = std::weak_ptr(alive_), id = row.id](Volume*) {
-        if (const auto self = alive.lock()) (*self)->detach(id);
-      });
+  return std::shared_ptr<Volume>(volume.get(),
+                                 [alive = std::weak_ptr(alive_), id = row.id](Volume*) {
+                                   if (const auto self = alive.lock()) (*self)->detach(id);
+                                 });
 }
 
 /// The last reference is gone. What cannot be committed now stays with the head, which the next

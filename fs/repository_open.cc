@@ -99,9 +99,8 @@ RepositoryImpl::~RepositoryImpl() {
 
 void RepositoryImpl::recount_references() {
   log_warn("repository", "the index was lost; counting references from the trees");
-  store_->set_references([&](const std::function<void(const Digest&)>& count) {
-    catalog_->count_births(count);
-  });
+  store_->set_references(
+      [&](const std::function<void(const Digest&)>& count) { catalog_->count_births(count); });
 }
 
 /// Generation by generation, oldest first, all volumes of one step in one commit: a crash in
@@ -117,8 +116,8 @@ void RepositoryImpl::recover() {
       const Replayed::Part part = replayed.parts.front();
       const VolumeRow row = catalog_->volume(volume).value();
       stage_generation(*change, *catalog_, *store_, cache_,
-                       {volume, manifest_of(row).value().base, part.overlay, part.cut ? part.end_lsn : end,
-                        part.cut},
+                       {volume, manifest_of(row).value().base, part.overlay,
+                        part.cut ? part.end_lsn : end, part.cut},
                        options_.store.worker_threads);
       replayed.parts.erase(replayed.parts.begin());
       at = replayed.parts.empty() ? volumes.erase(at) : std::next(at);

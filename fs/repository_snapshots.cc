@@ -118,8 +118,8 @@ std::optional<SnapshotRow> RepositoryImpl::bare_snapshot(const std::string& name
   for (const SnapshotRow& row : catalog_->snapshots()) {
     if (row.name != name) continue;
     if (out) {
-      throw UserError(EINVAL, "Several volumes have a snapshot named " + name +
-                                  ". Name it as VOLUME@" + name);
+      throw UserError(
+          EINVAL, "Several volumes have a snapshot named " + name + ". Name it as VOLUME@" + name);
     }
     out = row;
   }
@@ -165,7 +165,8 @@ std::optional<RepositoryImpl::Manifest> RepositoryImpl::manifest_of(const Volume
   // The pin comes first: a commit may replace the root right after it was looked up.
   std::shared_ptr<ReadPin> pin = store_->pin();
   const LineageNode node = catalog_->node(row.head);
-  return Manifest{node, std::make_shared<const Base>(Base{Tree(cache_, node.root), std::move(pin)})};
+  return Manifest{node,
+                  std::make_shared<const Base>(Base{Tree(cache_, node.root), std::move(pin)})};
 }
 
 std::optional<RepositoryImpl::Manifest> RepositoryImpl::manifest_of(const SnapshotRow& row) {
@@ -224,6 +225,7 @@ SnapshotRow RepositoryImpl::rollback(const std::string& volume, const std::strin
     if (head) head->reset(manifest_of(row).value().base);
     if (head && invalidate) invalidate();
   }
+  if (const auto volume = attached(row.id)) volume->rolled_back();
   request_cleaning();
   return catalog_->snapshot(row.id, before.name).value_or(before);
 }

@@ -161,7 +161,8 @@ void RepositoryImpl::remove_volume(const std::string& name) {
     throw UserError(EBUSY,
                     "Volume(" + row.name + ") has (" + std::to_string(count) + ") snapshots");
   }
-  update_row(row.name, [&](VolumeRow& after) { after.trashed_ns = std::max<std::int64_t>(now_ns(), 1); });
+  update_row(row.name,
+             [&](VolumeRow& after) { after.trashed_ns = std::max<std::int64_t>(now_ns(), 1); });
 }
 
 VolumeInfo RepositoryImpl::restore_volume(const std::string& name) {
@@ -171,8 +172,9 @@ VolumeInfo RepositoryImpl::restore_volume(const std::string& name) {
     if (row.name == name && (!newest || row.trashed_ns >= newest->trashed_ns)) newest = row;
   }
   if (!newest) {
-    throw UserError(ENOENT, "No volume named " + name + " in the trash. List the trash to see "
-                            "what can be restored");
+    throw UserError(ENOENT, "No volume named " + name +
+                                " in the trash. List the trash to see "
+                                "what can be restored");
   }
   newest->trashed_ns = 0;
   committer_.change([&](Catalog::Change& change) { change.update_volume(*newest); });

@@ -32,8 +32,7 @@ Bytes shown(const FileData& data) {
       std::memset(to, static_cast<int>(kShared), kBlockBytes);
     } else {
       const std::uint64_t begin = block * kBlockBytes;
-      const std::uint64_t older =
-          std::clamp(data.base_limit(), begin, begin + kBlockBytes) - begin;
+      const std::uint64_t older = std::clamp(data.base_limit(), begin, begin + kBlockBytes) - begin;
       std::memset(to, static_cast<int>(kOlder), older);
       std::memset(to + older, 0, kBlockBytes - older);
     }

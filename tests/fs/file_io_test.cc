@@ -212,9 +212,7 @@ TEST_F(FileIo, EnforcesTheQuotaOnGrowthOnly) {
   EXPECT_EQ(error_of([&] { write(ino, 10 * kBlockBytes, pattern(1, 1)); }), EDQUOT);
   EXPECT_EQ(volume().getattr(ino).size, 10 * kBlockBytes);
   write(ino, 0, pattern(kBlockBytes, 2));
-  EXPECT_EQ(error_of([&] {
-              volume().allocate(ino, AllocateMode::kExtend, 0, 20 * kBlockBytes);
-            }),
+  EXPECT_EQ(error_of([&] { volume().allocate(ino, AllocateMode::kExtend, 0, 20 * kBlockBytes); }),
             EDQUOT);
   truncate(ino, 5 * kBlockBytes);
   write(ino, 20 * kBlockBytes, pattern(1, 1));
@@ -333,9 +331,7 @@ TEST_F(FileIo, RefusesAPartialWriteIntoADamagedBlockAndTakesAWholeOne) {
   for (const Digest& digest : objects_of(ino)) store().memory().damage(digest);
   EXPECT_EQ(error_of([&] { read(ino, 0, 10); }), EIO);
   EXPECT_EQ(error_of([&] { write(ino, 10, pattern(10, 3)); }), EIO);
-  EXPECT_EQ(error_of([&] {
-              volume().allocate(ino, AllocateMode::kPunchHole, 10, kBlockBytes);
-            }),
+  EXPECT_EQ(error_of([&] { volume().allocate(ino, AllocateMode::kPunchHole, 10, kBlockBytes); }),
             EIO);
   write(ino, 2 * kBlockBytes, pattern(kBlockBytes, 4));
   write(other, 10, pattern(10, 3));
@@ -448,8 +444,8 @@ TEST_P(FileIoFuzz, AgreesWithAFlatFileAcrossFreezesCommitsAndCrashes) {
       case 2:
       case 3:
       case 4: {
-        Bytes data = pattern(random() % 5 == 0 ? size % 500 + 1 : size,
-                             static_cast<unsigned>(random()));
+        Bytes data =
+            pattern(random() % 5 == 0 ? size % 500 + 1 : size, static_cast<unsigned>(random()));
         if (random() % 4 == 0) std::fill(data.begin(), data.end(), std::byte{0});
         write(ino, offset, data);
         flat.write(offset, data);
@@ -478,7 +474,9 @@ TEST_P(FileIoFuzz, AgreesWithAFlatFileAcrossFreezesCommitsAndCrashes) {
         break;
       case 10:
         world_.commit();
-        if (!flat.small) EXPECT_EQ(in_tree(ino).first, flat.allocated());
+        if (!flat.small) {
+          EXPECT_EQ(in_tree(ino).first, flat.allocated());
+        }
         store().memory().reclaim();
         break;
       case 11:
