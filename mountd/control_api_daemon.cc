@@ -60,7 +60,8 @@ LiveMounts& ControlApi::mounts() {
 }
 
 Json ControlApi::version(const Call&) {
-  return {{"version", VARVE_VERSION}, {"api_version", 1}, {"daemon", static_cast<bool>(hooks_.stop)}};
+  return {
+      {"version", VARVE_VERSION}, {"api_version", 1}, {"daemon", static_cast<bool>(hooks_.stop)}};
 }
 
 Json ControlApi::status(const Call&) {
@@ -92,9 +93,8 @@ Json ControlApi::status(const Call&) {
           {"object_reads", figures.object_reads},
           {"pending_deletions", repository_.pending_deletions()},
           {"read_only", figures.read_only},
-          {"read_only_reason", figures.read_only
-                                 ? "a write to the device failed; see docs/operations.md"
-                                 : ""}};
+          {"read_only_reason",
+           figures.read_only ? "a write to the device failed; see docs/operations.md" : ""}};
 }
 
 Json ControlApi::df(const Call& call) {

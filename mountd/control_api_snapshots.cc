@@ -21,23 +21,34 @@ Json describe_snapshot(const SnapshotRow& row, const std::string& volume) {
 
 const char* change_word(PathChange::What what) {
   switch (what) {
-    case PathChange::What::kAdded: return "added";
-    case PathChange::What::kRemoved: return "removed";
-    case PathChange::What::kModified: return "modified";
-    case PathChange::What::kRenamed: return "renamed";
+    case PathChange::What::kAdded:
+      return "added";
+    case PathChange::What::kRemoved:
+      return "removed";
+    case PathChange::What::kModified:
+      return "modified";
+    case PathChange::What::kRenamed:
+      return "renamed";
   }
   return "modified";
 }
 
 const char* type_word(std::uint32_t type) {
   switch (type & 0170000) {
-    case 0040000: return "directory";
-    case 0100000: return "file";
-    case 0120000: return "symlink";
-    case 0010000: return "fifo";
-    case 0140000: return "socket";
-    case 0060000: return "block_device";
-    case 0020000: return "character_device";
+    case 0040000:
+      return "directory";
+    case 0100000:
+      return "file";
+    case 0120000:
+      return "symlink";
+    case 0010000:
+      return "fifo";
+    case 0140000:
+      return "socket";
+    case 0060000:
+      return "block_device";
+    case 0020000:
+      return "character_device";
   }
   return "unknown";
 }

@@ -31,31 +31,31 @@ Repository::CreateVolume creation_from(const std::optional<std::string>& name,
 
 Json ControlApi::describe(const VolumeInfo& info, const std::vector<std::string>& snapshots) {
   const VolumeRow& row = info.row;
-  const std::vector<std::string> containers =
-      hooks_.containers && row.trashed_ns == 0 ? hooks_.containers(row.name)
-                                               : std::vector<std::string>{};
+  const std::vector<std::string> containers = hooks_.containers && row.trashed_ns == 0
+                                                  ? hooks_.containers(row.name)
+                                                  : std::vector<std::string>{};
   Json labels(row.labels);
   if (labels.is_null()) labels = Json::object();
   labels["container"] = joined(containers);
   labels["size"] = gigabytes_text(info.quota_bytes);
   const std::size_t at = row.source.find('@');
   labels["snapshot"] = at == std::string::npos ? std::string{} : row.source.substr(at + 1);
-  Json volume{{"Name", row.name},
-              {"Driver", "varve"},
-              {"Mountpoint", mounts_ != nullptr && row.trashed_ns == 0
-                                 ? mounts_->mount_point_of(row.name)
-                                 : std::string{}},
-              {"Labels", std::move(labels)},
-              {"Created", time_text(row.created_ns)},
-              {"Size", info.quota_bytes},
-              {"Used", info.logical_bytes},
-              {"Inodes", info.inodes},
-              {"Snapshots", snapshots},
-              {"Source", row.source},
-              {"Protected", row.protect},
-              {"Attached", info.attached},
-              {"Containers", containers},
-              {"Options", Json::object()}};
+  Json volume{
+      {"Name", row.name},
+      {"Driver", "varve"},
+      {"Mountpoint", mounts_ != nullptr && row.trashed_ns == 0 ? mounts_->mount_point_of(row.name)
+                                                               : std::string{}},
+      {"Labels", std::move(labels)},
+      {"Created", time_text(row.created_ns)},
+      {"Size", info.quota_bytes},
+      {"Used", info.logical_bytes},
+      {"Inodes", info.inodes},
+      {"Snapshots", snapshots},
+      {"Source", row.source},
+      {"Protected", row.protect},
+      {"Attached", info.attached},
+      {"Containers", containers},
+      {"Options", Json::object()}};
   if (row.trashed_ns != 0) volume["Trashed"] = time_text(row.trashed_ns);
   return volume;
 }
@@ -73,7 +73,8 @@ Json ControlApi::list_volumes(const Call& call) {
     return list;
   }
   std::map<VolumeId, std::vector<std::string>> snapshots;
-  for (const SnapshotRow& row : repository_.snapshots("")) snapshots[row.volume].push_back(row.name);
+  for (const SnapshotRow& row : repository_.snapshots(""))
+    snapshots[row.volume].push_back(row.name);
   for (const VolumeInfo& info : repository_.volumes())
     list.push_back(describe(info, snapshots[info.row.id]));
   return list;
@@ -150,7 +151,8 @@ Json ControlApi::restore_volume(const Call& call) {
 
 Json ControlApi::purge_trash(const Call& call) {
   const auto before = call.number("trashed_before_ns");
-  const std::uint64_t limit = std::min<std::uint64_t>(before.value_or(kMaxSizeBytes), kMaxSizeBytes);
+  const std::uint64_t limit =
+      std::min<std::uint64_t>(before.value_or(kMaxSizeBytes), kMaxSizeBytes);
   return {{"purged", repository_.purge_trash(static_cast<std::int64_t>(limit))}};
 }
 

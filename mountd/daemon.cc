@@ -157,8 +157,7 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options) {
   // The log can only be in a store that exists; a new store is made first.
   const bool exists = Store::exists(disk, options.store);
   if (options.log_to_file && exists) redirect_output(options.store);
-  auto repository =
-      Repository::open(disk, options.store, options.create_store, options.repository);
+  auto repository = Repository::open(disk, options.store, options.create_store, options.repository);
   if (options.log_to_file && !exists) redirect_output(options.store);
   return std::make_unique<Daemon>(options, std::move(repository));
 }

@@ -26,9 +26,9 @@ struct DaemonOptions {
 /// it cannot start; a waiting starter has been told then.
 void run_daemon(const DaemonOptions& options);
 
-/// Starts a daemon for `store` as a process of its own, detached from the terminal, and returns when
-/// it answers the control socket. When another process takes the store first, that one's daemon is
-/// as good. Throws the daemon's own reason when it cannot start.
+/// Starts a daemon for `store` as a process of its own, detached from the terminal, and returns
+/// when it answers the control socket. When another process takes the store first, that one's
+/// daemon is as good. Throws the daemon's own reason when it cannot start.
 void start_daemon(const std::string& store, unsigned idle_exit_seconds);
 
 }  // namespace varve

@@ -41,8 +41,8 @@ class SpawnSetup {
     sigfillset(&all);
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                                 POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawnattr_setflags(&attributes_,
+                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   }
   ~SpawnSetup() {
     ::posix_spawn_file_actions_destroy(&actions_);
@@ -76,11 +76,15 @@ Descriptor spawn_daemon(const std::string& store, unsigned idle_exit_seconds) {
   SpawnSetup setup;
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) setup.put_null(standard);
   setup.put(theirs.get(), kReadyDescriptor);
-  std::array<std::string, 9> words{"varve",      "--store",
-                                   store,        "daemon",
-                                   "run",        "--ready-fd",
+  std::array<std::string, 9> words{"varve",
+                                   "--store",
+                                   store,
+                                   "daemon",
+                                   "run",
+                                   "--ready-fd",
                                    std::to_string(kReadyDescriptor),
-                                   "--idle-exit", std::to_string(idle_exit_seconds)};
+                                   "--idle-exit",
+                                   std::to_string(idle_exit_seconds)};
   std::array<char*, words.size() + 1> arguments{};
   for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
   pid_t child = 0;

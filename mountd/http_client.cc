@@ -27,11 +27,10 @@ std::optional<std::string> header(std::string_view head, std::string_view name) 
     const std::size_t end = std::min(head.find("\r\n", at), head.size());
     const std::string_view line = head.substr(at, end - at);
     const std::size_t colon = line.find(':');
-    const bool same =
-        colon == name.size() &&
-        std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
-          return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b)));
-        });
+    const bool same = colon == name.size() &&
+                      std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
+                        return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b)));
+                      });
     if (same) {
       std::string_view value = line.substr(colon + 1);
       while (!value.empty() && value.front() == ' ') value.remove_prefix(1);

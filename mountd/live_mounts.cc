@@ -36,7 +36,12 @@ LiveMounts::~LiveMounts() {
 }
 
 void LiveMounts::abort_all() {
-  unmount_all(FuseMount::Busy::kAbort);
+  try {
+    unmount_all(FuseMount::Busy::kAbort);
+  } catch (const Error& error) {
+    // Its connection ends all the same, when the last descriptor of it is closed.
+    log_error("mount", std::string("abort: ") + error.what());
+  }
   MutexLock lock(mutex_);
   for (reap(); !entries_.empty(); reap()) changed_.wait(mutex_);
 }
@@ -106,8 +111,7 @@ void LiveMounts::refuse_second_mount(const std::string& volume) const {
   for (const Entry& entry : entries_) {
     if (entry.ended || entry.about.volume != volume || !entry.about.snapshot.empty()) continue;
     if (entry.about.detached)
-      throw UserError(EBUSY, "volume " + volume + " was unmounted from " +
-                                 entry.about.mount_point +
+      throw UserError(EBUSY, "volume " + volume + " was unmounted from " + entry.about.mount_point +
                                  " and programs still use its files; end them first");
     throw UserError(EBUSY, "volume " + volume + " is mounted at " + entry.about.mount_point +
                                " already; use that directory, mount a snapshot (" + volume +
@@ -148,8 +152,9 @@ LiveMounts::Entry& LiveMounts::find(const std::string& where) {
     found = &entry;
   }
   if (found == nullptr)
-    throw UserError(ENOENT, where + " is not mounted by this store's daemon; 'varve status' lists "
-                                    "the mounts");
+    throw UserError(ENOENT, where +
+                                " is not mounted by this store's daemon; 'varve status' lists "
+                                "the mounts");
   return *found;
 }
 
@@ -163,9 +168,8 @@ LiveMount LiveMounts::unmount(const std::string& where, FuseMount::Busy busy) {
   mount->unmount(busy);
 
   MutexLock lock(mutex_);
-  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
-    return candidate.mount == mount;
-  });
+  const auto entry = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& candidate) { return candidate.mount == mount; });
   LiveMount about;
   if (entry == entries_.end()) {  // ended and reaped by another thread meanwhile
     about.mount_point = where;

@@ -36,14 +36,13 @@ constexpr std::array kFlags{
 
 /// Words of mount(8) and /etc/fstab that are for others.
 constexpr std::array<std::string_view, 20> kIgnored{
-    "defaults", "auto",     "noauto",      "user",   "nouser",   "users", "nousers",
-    "owner",    "noowner",  "group",       "nogroup", "_netdev", "nofail", "async",
-    "atime",    "relatime", "norelatime",  "diratime", "nodiratime", "lazytime"};
+    "defaults", "auto",     "noauto",     "user",     "nouser",     "users",   "nousers",
+    "owner",    "noowner",  "group",      "nogroup",  "_netdev",    "nofail",  "async",
+    "atime",    "relatime", "norelatime", "diratime", "nodiratime", "lazytime"};
 
 bool is_ignored(std::string_view word) {
   return std::find(kIgnored.begin(), kIgnored.end(), word) != kIgnored.end() ||
-         word.substr(0, 2) == "x-" || word.substr(0, 2) == "X-" ||
-         word.substr(0, 8) == "comment=";
+         word.substr(0, 2) == "x-" || word.substr(0, 2) == "X-" || word.substr(0, 8) == "comment=";
 }
 
 unsigned parse_threads(std::string_view value) {

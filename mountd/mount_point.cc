@@ -69,14 +69,13 @@ std::string unescape(const std::string& text) {
 
 void check_directory(const std::string& path) {
   // The mount point of a dead FUSE mount is recognised without asking the mount.
-  const Descriptor directory(
-      ::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const Descriptor directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory) {
     const int error = errno;
     struct stat status {};
     if (error == ENOTDIR && ::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode))
-      throw UserError(ENOTDIR, "mount point " + path +
-                                   " is a symbolic link; give the directory it points to");
+      throw UserError(
+          ENOTDIR, "mount point " + path + " is a symbolic link; give the directory it points to");
     refuse_open(path, error);
   }
   struct statx status {};
@@ -88,8 +87,8 @@ void check_directory(const std::string& path) {
                                " is a mount already; unmount it or choose another directory");
   }
   if (::geteuid() != 0 && ::faccessat(directory.get(), ".", W_OK, AT_EACCESS) != 0)
-    throw UserError(EACCES, "mount point " + path +
-                                " is not writable for you; choose a directory of your own");
+    throw UserError(
+        EACCES, "mount point " + path + " is not writable for you; choose a directory of your own");
 }
 
 }  // namespace
@@ -150,11 +149,10 @@ void detach_stale_mount(const std::string& mount_point) {
   char* arguments[] = {words[0].data(), words[1].data(), words[2].data(),
                        words[3].data(), words[4].data(), nullptr};
   pid_t child = 0;
-  const int error =
-      ::posix_spawnp(&child, arguments[0], nullptr, nullptr, arguments, environ);
+  const int error = ::posix_spawnp(&child, arguments[0], nullptr, nullptr, arguments, environ);
   if (error != 0)
-    throw UserError(error, "fusermount3 cannot be run: " + errno_text(error) +
-                               "; install the package fuse3");
+    throw UserError(
+        error, "fusermount3 cannot be run: " + errno_text(error) + "; install the package fuse3");
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

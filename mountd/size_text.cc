@@ -97,8 +97,6 @@ std::string quota_text(std::uint64_t quota_bytes) {
   return quota_bytes == 0 ? "unlimited" : size_text(quota_bytes);
 }
 
-std::string gigabytes_text(std::uint64_t size_bytes) {
-  return decimal(size_bytes, kGigabyte, 9);
-}
+std::string gigabytes_text(std::uint64_t size_bytes) { return decimal(size_bytes, kGigabyte, 9); }
 
 }  // namespace varve

@@ -47,9 +47,7 @@ class SocketAddress {
   sockaddr_un address_{AF_UNIX, {}};
 };
 
-Descriptor stream_socket() {
-  return Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-}
+Descriptor stream_socket() { return Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 
 Descriptor connect_to(const SocketAddress& address) {
   if (!address.valid()) return {};

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::array kOptions{
     Option{0, "name", "NAME", "The new volume's name, as well as the argument"},
-    kSizeOption, kLabelOption, kProtectOption,
+    kSizeOption,
+    kLabelOption,
+    kProtectOption,
 };
 
 int run(const Invocation& invocation) {
@@ -33,9 +35,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kClone{
-    "", "clone", "VOLUME[@SNAPSHOT] [NAME]", "Create a writable volume from a volume or snapshot",
+    "",
+    "clone",
+    "VOLUME[@SNAPSHOT] [NAME]",
+    "Create a writable volume from a volume or snapshot",
     "Nothing is copied: both share what is equal. Of a VOLUME its present state is taken (as a\n"
     "snapshot that stays). The size is that of the source unless given. Prints the name.",
-    kOptions, 1, 2, run};
+    kOptions,
+    1,
+    2,
+    run};
 
 }  // namespace varve::cli

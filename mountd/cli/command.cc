@@ -214,8 +214,8 @@ int run_words(std::span<const Command* const> table, std::vector<std::string> wo
   invocation.command = find_command(table, group, words[at]);
   if (invocation.command == nullptr)
     throw UsageError("'" + (group.empty() ? "" : group + " ") + words[at] +
-                     "' is not a varve command; see 'varve " +
-                     (group.empty() ? "" : group + " ") + "--help'");
+                     "' is not a varve command; see 'varve " + (group.empty() ? "" : group + " ") +
+                     "--help'");
   if (Parser(invocation.command, words, at + 1, invocation).parse())
     return print(command_help(*invocation.command));
   check_argument_count(*invocation.command, invocation.arguments.size());

@@ -24,7 +24,7 @@ class Invocation;
 
 /// One command; each has a file of its own in this folder.
 struct Command {
-  const char* group;      ///< "volume", "snapshot", "daemon", or "" for a command of one word
+  const char* group;  ///< "volume", "snapshot", "daemon", or "" for a command of one word
   const char* name;
   const char* arguments;  ///< as the help shows them: "VOLUME DIR"
   const char* summary;    ///< one line without a full stop
@@ -69,7 +69,8 @@ class Invocation {
 extern const std::span<const Option> kCommonOptions;
 
 /// Parses `words` (without the program's name) against the table and runs the command; prints help
-/// where it is asked for. Errors are printed as one line "varve: sentence". Returns the exit status.
+/// where it is asked for. Errors are printed as one line "varve: sentence". Returns the exit
+/// status.
 int run_command_line(std::span<const Command* const> table, std::vector<std::string> words);
 
 /// The text of `varve --help`, of a group's, and of a command's help.

@@ -7,11 +7,12 @@ namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
   static constexpr std::array<const Command*, 24> kAll{
-      &kVolumeCreate,  &kVolumeInspect,   &kVolumeLs,   &kVolumeRm,   &kVolumeSet,
-      &kVolumeRestore, &kVolumePurge,     &kSnapshotCreate, &kSnapshotInspect,
-      &kSnapshotLs,    &kSnapshotRm,      &kDaemonRun,  &kDaemonStop, &kInit,
-      &kMount,         &kUmount,          &kClone,      &kRollback,   &kDiff,
-      &kDf,            &kStatus,          &kSync,       &kRepair,     &kVersion};
+      &kVolumeCreate,    &kVolumeInspect, &kVolumeLs,    &kVolumeRm,
+      &kVolumeSet,       &kVolumeRestore, &kVolumePurge, &kSnapshotCreate,
+      &kSnapshotInspect, &kSnapshotLs,    &kSnapshotRm,  &kDaemonRun,
+      &kDaemonStop,      &kInit,          &kMount,       &kUmount,
+      &kClone,           &kRollback,      &kDiff,        &kDf,
+      &kStatus,          &kSync,          &kRepair,      &kVersion};
   return kAll;
 }
 

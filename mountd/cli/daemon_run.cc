@@ -56,9 +56,16 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kDaemonRun{
-    "daemon", "run", "", "Start the daemon of a store",
-    "'varve mount' starts one when none runs; this command is for service managers and for those who\n"
+    "daemon",
+    "run",
+    "",
+    "Start the daemon of a store",
+    "'varve mount' starts one when none runs; this command is for service managers and for those "
+    "who\n"
     "want it to stay. Returns when the daemon is ready, or serves until it ends with --foreground.",
-    kOptions, 0, 0, run};
+    kOptions,
+    0,
+    0,
+    run};
 
 }  // namespace varve::cli

@@ -24,8 +24,7 @@ constexpr std::array kOptions{
 
 int run(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
-  if (!service.connect())
-    throw UserError(ENOENT, "no daemon runs for store " + service.store());
+  if (!service.connect()) throw UserError(ENOENT, "no daemon runs for store " + service.store());
   Json request = Json::object();
   if (invocation.flag("force")) request["busy"] = "detach";
   const Json about = service.call("GET", "/v1/status");
@@ -35,16 +34,22 @@ int run(const Invocation& invocation) {
   service.call("POST", "/v1/stop", request);
   pollfd entry{process.get(), POLLIN, 0};
   if (process && ::poll(&entry, 1, kEndWaitMs) == 0)
-    throw StoreError(ETIMEDOUT, "the daemon of store " + service.store() +
-                                    " was told to end and still runs");
+    throw StoreError(ETIMEDOUT,
+                     "the daemon of store " + service.store() + " was told to end and still runs");
   return kOk;
 }
 
 }  // namespace
 
 const Command kDaemonStop{
-    "daemon", "stop", "", "Unmount everything and end the daemon of a store",
+    "daemon",
+    "stop",
+    "",
+    "Unmount everything and end the daemon of a store",
     "Refused when a mount is in use, unless --force is given. Returns when the daemon has ended.",
-    kOptions, 0, 0, run};
+    kOptions,
+    0,
+    0,
+    run};
 
 }  // namespace varve::cli

@@ -16,8 +16,9 @@ constexpr std::array kOptions{
 
 std::string percent(std::uint64_t used, std::uint64_t size) {
   if (size == 0) return "-";
-  return std::to_string(static_cast<unsigned>(100.0 * static_cast<double>(used) /
-                                                  static_cast<double>(size) + 0.5)) + "%";
+  return std::to_string(static_cast<unsigned>(
+             100.0 * static_cast<double>(used) / static_cast<double>(size) + 0.5)) +
+         "%";
 }
 
 void print_figures(const Json& figures) {
@@ -30,8 +31,8 @@ void print_figures(const Json& figures) {
   }
   table.print();
   const Json& store = figures["store"];
-  const std::uint64_t held = store["segment_bytes"].get<std::uint64_t>() +
-                             store["journal_bytes"].get<std::uint64_t>();
+  const std::uint64_t held =
+      store["segment_bytes"].get<std::uint64_t>() + store["journal_bytes"].get<std::uint64_t>();
   print_line("");
   print_line("Store " + store["path"].get<std::string>() + " takes " + size_text(held) + ", " +
              size_text(store["free_bytes"].get<std::uint64_t>()) + " of " +
@@ -63,8 +64,15 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kDf{"", "df", "[VOLUME...]", "Show the space that volumes use",
-                  "USED counts the data of the files; what volumes and snapshots share is stored once.",
-                  kOptions, 0, static_cast<std::size_t>(-1), run};
+const Command kDf{
+    "",
+    "df",
+    "[VOLUME...]",
+    "Show the space that volumes use",
+    "USED counts the data of the files; what volumes and snapshots share is stored once.",
+    kOptions,
+    0,
+    static_cast<std::size_t>(-1),
+    run};
 
 }  // namespace varve::cli

@@ -38,13 +38,14 @@ int run(const Invocation& invocation) {
   if (invocation.arguments.size() == 1) {
     const std::size_t at = before.find('@');
     if (at == std::string::npos)
-      throw UsageError("one argument must be VOLUME@SNAPSHOT, to compare with the volume's present "
-                       "state; else give two");
+      throw UsageError(
+          "one argument must be VOLUME@SNAPSHOT, to compare with the volume's present "
+          "state; else give two");
     after = before.substr(0, at);
   }
   Service service(invocation, Absent::kFail);
-  const Json reply = service.call("GET", "/v1/diff?before=" + percent_encode(before) +
-                                             "&after=" + percent_encode(after));
+  const Json reply = service.call(
+      "GET", "/v1/diff?before=" + percent_encode(before) + "&after=" + percent_encode(after));
   if (invocation.flag("json")) {
     print_json(reply["changes"]);
   } else {
@@ -56,9 +57,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kDiff{
-    "", "diff", "BEFORE [AFTER]", "List the paths that differ between two states",
+    "",
+    "diff",
+    "BEFORE [AFTER]",
+    "List the paths that differ between two states",
     "Each side is VOLUME@SNAPSHOT or VOLUME (its present state, which AFTER is unless given).\n"
     "Lines begin with A (added), D (removed), M (modified) or R (renamed: OLD -> NEW).",
-    kOptions, 1, 2, run};
+    kOptions,
+    1,
+    2,
+    run};
 
 }  // namespace varve::cli

@@ -14,12 +14,18 @@ struct Word {
 };
 
 constexpr std::array kWords{
-    Word{"not_found", kNotFound},      Word{"exists", kConflict},
-    Word{"busy", kConflict},           Word{"invalid", kUsage},
-    Word{"bad_request", kUsage},       Word{"too_large", kUsage},
-    Word{"permission_denied", kPermission}, Word{"no_space", kNoSpace},
-    Word{"damaged", kDamaged},         Word{"read_only", kDamaged},
-    Word{"unsupported", kUnsupported}, Word{"unreachable", kUnreachable},
+    Word{"not_found", kNotFound},
+    Word{"exists", kConflict},
+    Word{"busy", kConflict},
+    Word{"invalid", kUsage},
+    Word{"bad_request", kUsage},
+    Word{"too_large", kUsage},
+    Word{"permission_denied", kPermission},
+    Word{"no_space", kNoSpace},
+    Word{"damaged", kDamaged},
+    Word{"read_only", kDamaged},
+    Word{"unsupported", kUnsupported},
+    Word{"unreachable", kUnreachable},
 };
 
 }  // namespace

@@ -20,7 +20,8 @@ int run(const Invocation& invocation) {
   }
   const std::string store = store_location(given);
   if (Store::exists(Disk::host(), store))
-    throw UserError(EEXIST, "there is a store at " + store + " already; use it, or choose another "
+    throw UserError(EEXIST, "there is a store at " + store +
+                                " already; use it, or choose another "
                                 "directory");
   make_store_parent(store, store_is_default(given));
   Store::create(Disk::host(), store, StoreOptions{});
@@ -30,10 +31,17 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kInit{"", "init", "[PATH]", "Make an empty store",
-                    "The store is made at PATH, or where --store says. Other commands make the store\n"
-                    "on their first use, so this one is for those who want to choose.\n"
-                    "Prints the path of the store.",
-                    {}, 0, 1, run};
+const Command kInit{
+    "",
+    "init",
+    "[PATH]",
+    "Make an empty store",
+    "The store is made at PATH, or where --store says. Other commands make the store\n"
+    "on their first use, so this one is for those who want to choose.\n"
+    "Prints the path of the store.",
+    {},
+    0,
+    1,
+    run};
 
 }  // namespace varve::cli

@@ -33,7 +33,10 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kMount{
-    "", "mount", "VOLUME[@SNAPSHOT] DIR", "Mount a volume, or a snapshot read-only",
+    "",
+    "mount",
+    "VOLUME[@SNAPSHOT] DIR",
+    "Mount a volume, or a snapshot read-only",
     "Starts the store's daemon when none runs. The mount options are:\n"
     "  ro, rw                 read-only, or read and write\n"
     "  allow_other, private   other users may enter, or not (default: root's mounts allow it)\n"
@@ -45,6 +48,9 @@ const Command kMount{
     "  max_threads=N          threads that answer the kernel at most\n"
     "  fsname=NAME            the first column of df(1)\n"
     "  store=PATH             the same as --store",
-    kOptions, 2, 2, run};
+    kOptions,
+    2,
+    2,
+    run};
 
 }  // namespace varve::cli

@@ -30,7 +30,8 @@ HelperWords parse(const std::vector<std::string>& words) {
     }
     if (word == "-r") parsed.call.add_options("ro");
     if (word == "-f") parsed.fake = true;
-    if (word[1] != 'o' && word[1] != 't' && word[1] != 'N') continue;  // -n, -s, -v, -w: nothing to do
+    if (word[1] != 'o' && word[1] != 't' && word[1] != 'N')
+      continue;  // -n, -s, -v, -w: nothing to do
     std::string value = word.substr(2);
     if (value.empty()) {
       if (i + 1 >= words.size()) throw UsageError("option " + word + " needs a value");

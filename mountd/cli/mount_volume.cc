@@ -22,9 +22,10 @@ constexpr unsigned kIdleExitSeconds = 30;
 
 int serve_in_foreground(const std::string& store, const MountRequest& request) {
   if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY, "a daemon serves store " + store +
-                               " already; mount without --foreground, or end it first (varve daemon "
-                               "stop)");
+    throw UserError(EBUSY,
+                    "a daemon serves store " + store +
+                        " already; mount without --foreground, or end it first (varve daemon "
+                        "stop)");
   DaemonOptions options;
   options.store = store;
   options.mount = request;
@@ -45,8 +46,9 @@ int mount_volume(const Invocation& invocation, const MountCall& call) {
   request.mount_point = absolute_mount_point(call.mount_point);
   check_mount_point(request.mount_point, store);
   if (::access("/dev/fuse", F_OK) != 0)
-    throw UserError(ENODEV, "there is no /dev/fuse; load the kernel module (modprobe fuse), or give "
-                            "the container the device (--device /dev/fuse)");
+    throw UserError(ENODEV,
+                    "there is no /dev/fuse; load the kernel module (modprobe fuse), or give "
+                    "the container the device (--device /dev/fuse)");
   if (!Store::exists(Disk::host(), store)) {
     if (!request.options.create)
       throw UserError(ENOENT, "there is no volume " + call.target + ": there is no store at " +
@@ -56,9 +58,10 @@ int mount_volume(const Invocation& invocation, const MountCall& call) {
   if (call.foreground) return serve_in_foreground(store, request);
   Service service(chosen);
   service.require_daemon(kIdleExitSeconds);
-  service.call("POST", "/v1/mounts", {{"target", request.target},
-                                      {"mount_point", request.mount_point},
-                                      {"options", call.options}});
+  service.call("POST", "/v1/mounts",
+               {{"target", request.target},
+                {"mount_point", request.mount_point},
+                {"options", call.options}});
   return kOk;
 }
 

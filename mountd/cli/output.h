@@ -35,8 +35,7 @@ void print_warning(std::string_view sentence);
 std::string escaped(std::string_view text);
 
 /// `object` with the keys of `first` in front, in that order.
-nlohmann::ordered_json ordered(const nlohmann::json& object,
-                               const std::vector<std::string>& first);
+nlohmann::ordered_json ordered(const nlohmann::json& object, const std::vector<std::string>& first);
 
 /// Runs `action` for each argument. A failure is printed and the others still run; returns the exit
 /// status of the first failure.

@@ -22,8 +22,7 @@ constexpr std::array kOptions{
 int run(const Invocation& invocation) {
   const std::string store = store_location(invocation.store);
   if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY, "a daemon serves store " + store +
-                               "; end it first (varve daemon stop)");
+    throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
   if (!Store::exists(Disk::host(), store))
     throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
   RepositoryOptions options;
@@ -39,9 +38,16 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kRepair{
-    "", "repair", "", "Recover a store that no daemon serves",
-    "Opens the store, which replays the journal and rebuilds a missing or damaged index. A damaged\n"
+    "",
+    "repair",
+    "",
+    "Recover a store that no daemon serves",
+    "Opens the store, which replays the journal and rebuilds a missing or damaged index. A "
+    "damaged\n"
     "journal is refused unless --drop-damaged-journal accepts the loss of what follows the damage.",
-    kOptions, 0, 0, run};
+    kOptions,
+    0,
+    0,
+    run};
 
 }  // namespace varve::cli

@@ -31,9 +31,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kRollback{
-    "", "rollback", "VOLUME@SNAPSHOT", "Bring a volume back to a snapshot",
+    "",
+    "rollback",
+    "VOLUME@SNAPSHOT",
+    "Bring a volume back to a snapshot",
     "The present state is kept as a snapshot first, and later snapshots stay. A mounted volume\n"
     "changes under the programs that use it. Prints the name of the snapshot taken first.",
-    {}, 1, 2, run};
+    {},
+    1,
+    2,
+    run};
 
 }  // namespace varve::cli

@@ -40,9 +40,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kSnapshotCreate{
-    "snapshot", "create", "[VOLUME[@NAME]]", "Take a snapshot of a volume",
+    "snapshot",
+    "create",
+    "[VOLUME[@NAME]]",
+    "Take a snapshot of a volume",
     "It holds every write that finished before the command, mounted or not, and is durable when\n"
     "the command ends. Prints the name.",
-    kOptions, 0, 1, run};
+    kOptions,
+    0,
+    1,
+    run};
 
 }  // namespace varve::cli

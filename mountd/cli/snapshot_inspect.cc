@@ -28,10 +28,15 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kSnapshotInspect{"snapshot", "inspect", "SNAPSHOT...",
+const Command kSnapshotInspect{"snapshot",
+                               "inspect",
+                               "SNAPSHOT...",
                                "Return low-level information on a snapshot",
                                "A SNAPSHOT is VOLUME@NAME, or NAME if only one volume has it.\n"
                                "Prints a JSON array with one object for each.",
-                               kOptions, 1, static_cast<std::size_t>(-1), run};
+                               kOptions,
+                               1,
+                               static_cast<std::size_t>(-1),
+                               run};
 
 }  // namespace varve::cli

@@ -75,7 +75,7 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kSnapshotLs{"snapshot", "ls", "[VOLUME]", "List snapshots, the oldest first", "",
-                          kOptions, 0, 1, run};
+const Command kSnapshotLs{
+    "snapshot", "ls", "[VOLUME]", "List snapshots, the oldest first", "", kOptions, 0, 1, run};
 
 }  // namespace varve::cli

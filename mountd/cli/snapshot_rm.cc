@@ -17,9 +17,16 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kSnapshotRm{
-    "snapshot", "rm", "SNAPSHOT...", "Remove a snapshot",
-    "A SNAPSHOT is VOLUME@NAME, or NAME if only one volume has it. Returns at once, the space comes\n"
+    "snapshot",
+    "rm",
+    "SNAPSHOT...",
+    "Remove a snapshot",
+    "A SNAPSHOT is VOLUME@NAME, or NAME if only one volume has it. Returns at once, the space "
+    "comes\n"
     "back in the background. Volumes made from it stay. This cannot be undone. Prints the names.",
-    {}, 1, static_cast<std::size_t>(-1), run};
+    {},
+    1,
+    static_cast<std::size_t>(-1),
+    run};
 
 }  // namespace varve::cli

@@ -26,8 +26,8 @@ void print_mount(const Json& mount) {
   for (const auto& [type, number] : mount["requests"].items())
     requests += (requests.empty() ? "" : ", ") + type + " " + count(number);
   print_line("    requests: " + count(mount["requests_total"]) +
-             (requests.empty() ? "" : " (" + requests + ")") + ", failures: " +
-             count(mount["failures"]));
+             (requests.empty() ? "" : " (" + requests + ")") +
+             ", failures: " + count(mount["failures"]));
 }
 
 void print_status(const Json& status) {
@@ -69,7 +69,7 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kStatus{"", "status", "", "Show the store, its daemon and its mounts", "", kOptions, 0,
-                      0, run};
+const Command kStatus{"", "status", "", "Show the store, its daemon and its mounts", "", kOptions,
+                      0,  0,        run};
 
 }  // namespace varve::cli

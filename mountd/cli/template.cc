@@ -35,7 +35,8 @@ const Json& member(const Json& value, const std::string& key, std::string_view a
 /// ".A.B" below `value`; "." is `value` itself.
 const Json& field(const Json& value, const std::string& path, std::string_view action) {
   if (path.empty() || path[0] != '.')
-    throw UsageError("the template {{" + std::string(action) + "}} is not understood; write "
+    throw UsageError("the template {{" + std::string(action) +
+                     "}} is not understood; write "
                      "{{.Field}}, {{json .Field}} or {{index .Field \"key\"}}");
   const Json* found = &value;
   std::istringstream parts(path.substr(1));

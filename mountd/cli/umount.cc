@@ -39,8 +39,8 @@ bool clean_stale(const std::string& where) {
   const auto mount = kernel_mount(where);
   if (!mount) return false;
   if (!is_dead_mount(mount->mount_point))
-    throw UserError(EBUSY, mount->mount_point +
-                               " is served by another store's daemon; name it with --store");
+    throw UserError(
+        EBUSY, mount->mount_point + " is served by another store's daemon; name it with --store");
   detach_stale_mount(mount->mount_point);
   print_line("the daemon of " + mount->mount_point + " was gone; the stale mount is detached");
   return true;
@@ -80,10 +80,16 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kUmount{
-    "", "umount", "DIR|VOLUME[@SNAPSHOT]...", "Unmount",
-    "What programs wrote is in the volume when the command returns. A mount in use is refused unless\n"
-    "--lazy or --force is given. The mount of a daemon that is gone is detached.",
-    kOptions, 1, static_cast<std::size_t>(-1), run};
+const Command kUmount{"",
+                      "umount",
+                      "DIR|VOLUME[@SNAPSHOT]...",
+                      "Unmount",
+                      "What programs wrote is in the volume when the command returns. A mount in "
+                      "use is refused unless\n"
+                      "--lazy or --force is given. The mount of a daemon that is gone is detached.",
+                      kOptions,
+                      1,
+                      static_cast<std::size_t>(-1),
+                      run};
 
 }  // namespace varve::cli

@@ -13,7 +13,12 @@ namespace {
 constexpr std::array kOptions{
     Option{0, "name", "NAME", "The volume's name, as well as the argument"},
     Option{0, "snapshot", "SNAPSHOT", "Start with this snapshot's files: NAME or VOLUME@NAME"},
-    kSizeOption, kLabelOption, kProtectOption, kModeOption, kUidOption, kGidOption,
+    kSizeOption,
+    kLabelOption,
+    kProtectOption,
+    kModeOption,
+    kUidOption,
+    kGidOption,
 };
 
 int run(const Invocation& invocation) {
@@ -34,9 +39,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kVolumeCreate{
-    "volume", "create", "[NAME]", "Create a volume",
+    "volume",
+    "create",
+    "[NAME]",
+    "Create a volume",
     "Without a name a long random one is made. The size is a limit, not space taken: 10 GB unless\n"
     "given; with --snapshot that of the snapshot. Prints the name.",
-    kOptions, 0, 1, run};
+    kOptions,
+    0,
+    1,
+    run};
 
 }  // namespace varve::cli

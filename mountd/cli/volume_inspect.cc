@@ -29,9 +29,14 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kVolumeInspect{"volume", "inspect", "VOLUME...",
+const Command kVolumeInspect{"volume",
+                             "inspect",
+                             "VOLUME...",
                              "Return low-level information on a volume",
-                             "Prints a JSON array with one object for each volume.", kOptions, 1,
-                             static_cast<std::size_t>(-1), run};
+                             "Prints a JSON array with one object for each volume.",
+                             kOptions,
+                             1,
+                             static_cast<std::size_t>(-1),
+                             run};
 
 }  // namespace varve::cli

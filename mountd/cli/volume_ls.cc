@@ -66,8 +66,12 @@ void print_table(const Json& volumes, bool trash) {
 int run(const Invocation& invocation) {
   const std::vector<Filter> wanted = filters(invocation);
   for (const Filter& filter : wanted)  // a mistake is an error in an empty store too
-    passes({{"Name", ""}, {"Mountpoint", ""}, {"Attached", false}, {"Containers", Json::array()},
-            {"Labels", Json::object()}}, filter);
+    passes({{"Name", ""},
+            {"Mountpoint", ""},
+            {"Attached", false},
+            {"Containers", Json::array()},
+            {"Labels", Json::object()}},
+           filter);
   const bool trash = invocation.flag("trash");
   Service service(invocation);
   Json volumes = Json::array();

@@ -46,8 +46,14 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kVolumePurge{
-    "volume", "purge", "", "Remove the volumes in the trash for good",
-    "Their space comes back in the background. This cannot be undone.", kOptions, 0, 0, run};
+const Command kVolumePurge{"volume",
+                           "purge",
+                           "",
+                           "Remove the volumes in the trash for good",
+                           "Their space comes back in the background. This cannot be undone.",
+                           kOptions,
+                           0,
+                           0,
+                           run};
 
 }  // namespace varve::cli

@@ -18,8 +18,14 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kVolumeRestore{
-    "volume", "restore", "VOLUME...", "Bring a removed volume back from the trash",
-    "Of several removed volumes of one name the newest is taken. Prints the names.", {}, 1,
-    static_cast<std::size_t>(-1), run};
+    "volume",
+    "restore",
+    "VOLUME...",
+    "Bring a removed volume back from the trash",
+    "Of several removed volumes of one name the newest is taken. Prints the names.",
+    {},
+    1,
+    static_cast<std::size_t>(-1),
+    run};
 
 }  // namespace varve::cli

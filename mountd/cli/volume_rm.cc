@@ -17,9 +17,15 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kVolumeRm{
-    "volume", "rm", "VOLUME...", "Remove a volume",
+    "volume",
+    "rm",
+    "VOLUME...",
+    "Remove a volume",
     "The volume goes to the trash: 'volume restore' brings it back, 'volume purge' removes it for\n"
     "good. A volume that is mounted, protected or has snapshots is refused. Prints the names.",
-    {}, 1, static_cast<std::size_t>(-1), run};
+    {},
+    1,
+    static_cast<std::size_t>(-1),
+    run};
 
 }  // namespace varve::cli

@@ -34,7 +34,14 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kVolumeSet{"volume", "set", "VOLUME", "Change a volume's size, labels or protection",
-                         "Works on mounted volumes too.", kOptions, 1, 1, run};
+const Command kVolumeSet{"volume",
+                         "set",
+                         "VOLUME",
+                         "Change a volume's size, labels or protection",
+                         "Works on mounted volumes too.",
+                         kOptions,
+                         1,
+                         1,
+                         run};
 
 }  // namespace varve::cli

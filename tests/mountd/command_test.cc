@@ -234,7 +234,8 @@ TEST(ManPage, HasEveryOptionOfEveryCommandAndNoOther) {
     EXPECT_NE(section.find(command->arguments), std::string::npos) << command->name;
   }
   std::size_t sections = 0;
-  for (std::size_t at = 0; (at = page.find("\n.SS \"varve ", at + 1)) != std::string::npos;) ++sections;
+  for (std::size_t at = 0; (at = page.find("\n.SS \"varve ", at + 1)) != std::string::npos;)
+    ++sections;
   EXPECT_EQ(sections, all_commands().size());
 }
 
@@ -274,8 +275,8 @@ TEST(ExitStatus, FollowsTheErrno) {
 TEST(Table, ColumnsAreAtLeastTwentyWideAndThreeApart) {
   Table table({"DRIVER", "VOLUME NAME", "SIZE"});
   table.add({"varve", std::string(64, 'a'), ""});
-  EXPECT_EQ(table.text(), "DRIVER              VOLUME NAME" + std::string(64 + 3 - 11, ' ') + "SIZE\n" +
-                              "varve               " + std::string(64, 'a') + "\n");
+  EXPECT_EQ(table.text(), "DRIVER              VOLUME NAME" + std::string(64 + 3 - 11, ' ') +
+                              "SIZE\n" + "varve               " + std::string(64, 'a') + "\n");
 }
 
 TEST(Output, NamesAreOneLine) {

@@ -97,12 +97,15 @@ TEST_F(ControlApiTest, BodiesMustBeObjects) {
 TEST_F(ControlApiTest, FieldsOfTheWrongTypeAreNamed) {
   EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", 1}}, "'name'"), "400 invalid");
   EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"size", -1}}, "'size'"), "400 invalid");
-  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"size", "big"}}, "'big'"), "400 invalid");
+  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"size", "big"}}, "'big'"),
+            "400 invalid");
   EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"labels", {{"k", 1}}}}, "'labels'"),
             "400 invalid");
-  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"labels", {{"size", "1"}}}}, "reserved"),
+  EXPECT_EQ(
+      refused("POST", "/v1/volumes", {{"name", "a"}, {"labels", {{"size", "1"}}}}, "reserved"),
+      "400 invalid");
+  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"mode", 010000}}, "'mode'"),
             "400 invalid");
-  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"mode", 010000}}, "'mode'"), "400 invalid");
   EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "a"}, {"protect", "yes"}}, "'protect'"),
             "400 invalid");
   EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", ""}}, "empty"), "400 invalid");
@@ -188,7 +191,8 @@ TEST_F(ControlApiTest, RemovalIsRefusedWhileMountedProtectedOrWithSnapshots) {
   EXPECT_EQ(refused("DELETE", "/v1/volumes/test", {}, real_ + "/a"), "409 busy");
   ok("DELETE", "/v1/mounts", {{"where", "test"}});
   ok("POST", "/v1/snapshots", {{"volume", "test"}, {"name", "s"}});
-  EXPECT_EQ(refused("DELETE", "/v1/volumes/test", {}, "Volume(test) has (1) snapshots"), "409 busy");
+  EXPECT_EQ(refused("DELETE", "/v1/volumes/test", {}, "Volume(test) has (1) snapshots"),
+            "409 busy");
   ok("DELETE", "/v1/snapshots/test%40s");
   ok("PATCH", "/v1/volumes/test", {{"protect", true}});
   EXPECT_EQ(refused("DELETE", "/v1/volumes/test", {}), "409 busy");

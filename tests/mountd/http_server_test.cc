@@ -99,8 +99,7 @@ TEST_F(HttpServerTest, ABodyAboveTheLimitIs413) {
 
 TEST_F(HttpServerTest, AHeaderAboveTheLimitIsRefused) {
   start();
-  const std::string reply =
-      raw("GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n");
+  const std::string reply = raw("GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n");
   EXPECT_EQ(reply.substr(0, 10), "HTTP/1.1 4");
 }
 
@@ -129,9 +128,10 @@ TEST_F(HttpServerTest, AHalfRequestGetsNoReplyAndIsNotHandled) {
 
 TEST_F(HttpServerTest, ChunkedBodiesAndExpectAreUnderstood) {
   start();
-  EXPECT_NE(raw("POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-                .find("POST /c abcde"),
-            std::string::npos);
+  EXPECT_NE(
+      raw("POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+          .find("POST /c abcde"),
+      std::string::npos);
   const Descriptor socket = connect_unix(options_.socket_path);
   const std::string head =
       "POST /e HTTP/1.1\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
@@ -145,7 +145,8 @@ TEST_F(HttpServerTest, ChunkedBodiesAndExpectAreUnderstood) {
 
 TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrder) {
   start();
-  const std::string all = raw("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\n");
+  const std::string all =
+      raw("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\n");
   const std::size_t first = all.find("GET /1"), second = all.find("GET /2");
   EXPECT_NE(second, std::string::npos);
   EXPECT_LT(first, second);

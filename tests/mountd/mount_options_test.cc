@@ -54,14 +54,16 @@ TEST(MountOptions, ValuesAreTaken) {
 }
 
 TEST(MountOptions, WordsOfMountAndFstabAreAccepted) {
-  EXPECT_NO_THROW(parsed("defaults,rw,noauto,user,users,_netdev,nofail,x-systemd.automount,"
-                         "x-systemd.requires=network.target,X-mount.mkdir,comment=hello,relatime"));
+  EXPECT_NO_THROW(
+      parsed("defaults,rw,noauto,user,users,_netdev,nofail,x-systemd.automount,"
+             "x-systemd.requires=network.target,X-mount.mkdir,comment=hello,relatime"));
 }
 
 TEST(MountOptions, EmptyWordsDoNothing) { EXPECT_TRUE(parsed(",,ro,,").fuse.read_only); }
 
 TEST(MountOptions, UnknownWordsAreRefusedByName) {
-  for (const char* word : {"bogus", "ro=1", "transport", "RO", "store", "big_writes", "x", "sync"}) {
+  for (const char* word :
+       {"bogus", "ro=1", "transport", "RO", "store", "big_writes", "x", "sync"}) {
     SCOPED_TRACE(word);
     try {
       parsed(std::string("rw,") + word);

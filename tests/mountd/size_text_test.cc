@@ -30,10 +30,27 @@ TEST(SizeText, UnitsAreDecimalOrBinary) {
 }
 
 TEST(SizeText, WhatIsNoSizeIsRefusedWithTheText) {
-  for (const char* text :
-       {"", " ", "x", "-1", "+1", "1x", "1 0", "10 GBB", "1..5", ".5", "5.", "1e9", "0x10", "NaN",
-        "9223372036854775808B", "99999999999999999999", "9300PB", "9223372036854775807", "0.1B",
-        "1GBx", "１"}) {
+  for (const char* text : {"",
+                           " ",
+                           "x",
+                           "-1",
+                           "+1",
+                           "1x",
+                           "1 0",
+                           "10 GBB",
+                           "1..5",
+                           ".5",
+                           "5.",
+                           "1e9",
+                           "0x10",
+                           "NaN",
+                           "9223372036854775808B",
+                           "99999999999999999999",
+                           "9300PB",
+                           "9223372036854775807",
+                           "0.1B",
+                           "1GBx",
+                           "１"}) {
     SCOPED_TRACE(text);
     try {
       parse_size(text);

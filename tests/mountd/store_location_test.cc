@@ -67,9 +67,7 @@ TEST(StoreLocation, IsAbsoluteAndWithoutLinks) {
   EXPECT_EQ(store_location(directory / "real/../store//"), real + "/store");
 }
 
-TEST(StoreLocation, AnEmptyOptionIsRefused) {
-  EXPECT_THROW(store_location(""), UserError);
-}
+TEST(StoreLocation, AnEmptyOptionIsRefused) { EXPECT_THROW(store_location(""), UserError); }
 
 TEST(StoreLocation, AChosenPlaceNeedsItsParent) {
   const test::TempDirectory directory;

@@ -82,9 +82,8 @@ class FakeRepository : public Repository {
 
   std::size_t purge_trash(std::int64_t trashed_before_ns) override {
     const MutexLock lock(mutex_);
-    return std::erase_if(trash_, [&](const VolumeInfo& info) {
-      return info.row.trashed_ns < trashed_before_ns;
-    });
+    return std::erase_if(
+        trash_, [&](const VolumeInfo& info) { return info.row.trashed_ns < trashed_before_ns; });
   }
 
   void set_quota(const std::string& name, std::uint64_t quota_bytes) override {
@@ -144,7 +143,8 @@ class FakeRepository : public Repository {
   std::shared_ptr<Volume> attach(const std::string& volume) override {
     const MutexLock lock(mutex_);
     const std::string name = find_volume(volume).row.name;
-    if (with_counts(volumes_[name]).attached) throw UserError(EBUSY, "Volume(" + name + ") is in use");
+    if (with_counts(volumes_[name]).attached)
+      throw UserError(EBUSY, "Volume(" + name + ") is in use");
     auto attached = std::make_shared<MemoryVolume>([] { return Time{}; });
     attached_[name] = attached;
     return attached;
@@ -198,8 +198,8 @@ class FakeRepository : public Repository {
   VolumeInfo add(const CreateVolume& request, std::uint64_t quota, const std::string& source)
       REQUIRES(mutex_) {
     VolumeInfo info;
-    info.row.name = request.name.empty() ? std::string(63, 'a') + std::to_string(next_id_ % 10)
-                                         : request.name;
+    info.row.name =
+        request.name.empty() ? std::string(63, 'a') + std::to_string(next_id_ % 10) : request.name;
     validate_name(NameOf::kVolume, info.row.name);
     refuse_duplicate(info.row.name);
     info.row.id = VolumeId{next_id_++};
@@ -258,7 +258,8 @@ class FakeRepository : public Repository {
       if (row.name != name) continue;
       if (at != std::string::npos && name_of(row.volume) != reference.substr(0, at)) continue;
       if (found != nullptr)
-        throw UserError(EINVAL, "Several volumes have a snapshot " + name + ". Write VOLUME@" + name);
+        throw UserError(EINVAL,
+                        "Several volumes have a snapshot " + name + ". Write VOLUME@" + name);
       found = &row;
     }
     return found;
