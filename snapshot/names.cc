@@ -29,7 +29,7 @@ std::string shown(std::string_view name) {
 void validate_name(NameOf what, std::string_view name) {
   const std::string noun = what == NameOf::kVolume ? "volume" : "snapshot";
   if (name.empty()) throw UserError(EINVAL, "The " + noun + " name is empty. Give a name");
-  if (name.size() > kMaxNameBytes) {
+  if (name.size() > kMaxObjectNameBytes) {
     throw UserError(EINVAL, "The " + noun + " name \"" + shown(name) +
                                 "\" is too long. Use at most 255 characters");
   }

@@ -38,16 +38,16 @@ const Command kGrouped{"group", "one", "A", "One", "", {}, 1, 1, record};
 const Command kRefuse{"group", "refuse", "", "Refuse", "", {}, 0, 0, refuse};
 const std::array<const Command*, 3> kTable{&kTest, &kGrouped, &kRefuse};
 
-struct Run {
+struct Outcome {
   int status = 0;
   std::string out, err;
 };
 
-Run run(Words words) {
+Outcome run(Words words) {
   seen = {};
   ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
-  Run result;
+  Outcome result;
   result.status = run_command_line(kTable, std::move(words));
   result.out = ::testing::internal::GetCapturedStdout();
   result.err = ::testing::internal::GetCapturedStderr();
@@ -113,7 +113,7 @@ TEST(CommandLine, MistakesAreOneLineAndStatus2) {
   };
   for (const Words& words : mistakes) {
     SCOPED_TRACE(words[0]);
-    const Run result = run(words);
+    const Outcome result = run(words);
     EXPECT_EQ(result.status, kUsage);
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(result.err.substr(0, 7), "varve: ");
@@ -123,7 +123,7 @@ TEST(CommandLine, MistakesAreOneLineAndStatus2) {
 }
 
 TEST(CommandLine, FailuresAreOneLineWithTheirStatus) {
-  const Run result = run({"group", "refuse"});
+  const Outcome result = run({"group", "refuse"});
   EXPECT_EQ(result.status, kNotFound);
   EXPECT_EQ(result.err, "varve: there is no such thing\n");
 }
@@ -133,13 +133,13 @@ TEST(CommandLine, HelpIsAnAnswerAndItsAbsenceAMistake) {
                              Words{"help", "group"}, Words{"test", "--help"}, Words{"test", "-h"},
                              Words{"help", "group", "one"}}) {
     SCOPED_TRACE(words[0] + words.back());
-    const Run result = run(words);
+    const Outcome result = run(words);
     EXPECT_EQ(result.status, kOk);
     EXPECT_NE(result.out.find("Usage:  varve"), std::string::npos);
     EXPECT_EQ(result.err, "");
   }
   for (const Words& words : {Words{}, Words{"group"}}) {
-    const Run result = run(words);
+    const Outcome result = run(words);
     EXPECT_EQ(result.status, kUsage);
     EXPECT_EQ(result.out, "");
     EXPECT_NE(result.err.find("Usage:  varve"), std::string::npos);
@@ -178,7 +178,8 @@ TEST(CommandLine, LettersAndNamesOfEachCommandAreUnique) {
     SCOPED_TRACE(command->name);
     for (const Option& option : command->options) {
       EXPECT_TRUE(names.insert(option.name).second) << option.name;
-      if (option.letter != 0) EXPECT_TRUE(letters.insert(option.letter).second) << option.letter;
+      if (option.letter == 0) continue;
+      EXPECT_TRUE(letters.insert(option.letter).second) << option.letter;
     }
   }
 }

@@ -13,7 +13,7 @@ namespace {
 
 TEST(Names, AcceptsWhatAContainerEngineAccepts) {
   for (const std::string& name : {std::string("a"), std::string("0"), std::string("A.b_c-9"),
-                                  std::string(kMaxNameBytes, 'x')}) {
+                                  std::string(kMaxObjectNameBytes, 'x')}) {
     EXPECT_NO_THROW(validate_name(NameOf::kVolume, name));
     EXPECT_NO_THROW(validate_name(NameOf::kSnapshot, name));
   }
