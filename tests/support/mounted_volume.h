@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <map>
 #include <memory>
@@ -37,6 +38,7 @@ class MountedVolume {
     ::mkdir(options.mountpoint.c_str(), 0755);
     ::chmod(directory_.path().c_str(), 0755);
     if (options.volume.empty()) options.volume = "test";
+    if (over_uring()) options.transport = FuseMount::Transport::kUring;
     path_ = options.mountpoint;
     mount = FuseMount::mount(volume, options);
   }
@@ -48,6 +50,12 @@ class MountedVolume {
   }
   MountedVolume(const MountedVolume&) = delete;
   MountedVolume& operator=(const MountedVolume&) = delete;
+
+  /// VARVE_TEST_TRANSPORT=uring runs every test over io_uring, where the kernel has it switched on.
+  static bool over_uring() {
+    const char* wanted = std::getenv("VARVE_TEST_TRANSPORT");
+    return wanted != nullptr && std::string(wanted) == "uring";
+  }
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
