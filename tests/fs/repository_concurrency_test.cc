@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/repository_world.h"
+
+namespace varve::test {
+namespace {
+
+constexpr std::size_t kRecordBytes = 5000;
+
+/// A file of records that all carry the same number, so that any mixture shows.
+Bytes record(unsigned number) {
+  return Bytes(kRecordBytes, static_cast<std::byte>(number % 250 + 1));
+}
+
+TEST(RepositoryConcurrency, WritersReadersAndSnapshotsGoOnDuringCommits) {
+  RepositoryOptions options;
+  options.commit_interval_ms = 1;
+  options.dirty_limit_bytes = 1 << 20;
+  options.dirty_stall_bytes = 4 << 20;
+  auto store = std::make_unique<MemoryStore>(options.store);
+  RepositoryImpl repository(std::move(store), options);
+  Repository::CreateVolume request;
+  request.name = "a";
+  repository.create_volume(request);
+  {
+    const auto volume = repository.attach("a");
+    constexpr unsigned kWriters = 3;
+    constexpr unsigned kRounds = 60;
+    std::vector<Ino> files;
+    for (unsigned i = 0; i < kWriters; ++i) {
+      files.push_back(
+          volume->make_node(kRootIno, "f" + std::to_string(i), S_IFREG | 0644, 0, {}).ino);
+      volume->write(files[i], 0, record(0), false);
+    }
+    std::atomic<bool> done{false};
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < kWriters; ++i) {
+      threads.emplace_back([&, i] {
+        for (unsigned round = 1; round <= kRounds; ++round) {
+          volume->write(files[i], 0, record(round), false);
+          volume->write(files[i], (round + 1) * 70'000, record(round), false);
+          if (round % 16 == 0) volume->sync();
+        }
+      });
+    }
+    std::thread reader([&] {
+      Bytes out(kRecordBytes);
+      while (!done) {
+        for (const Ino ino : files) {
+          ASSERT_EQ(volume->read(ino, 0, out), kRecordBytes);
+          ASSERT_EQ(out, Bytes(kRecordBytes, out[0])) << "one write, whole";
+        }
+      }
+    });
+    std::thread snapshots([&] {
+      for (unsigned i = 0; i < 12; ++i) {
+        repository.create_snapshot("a", "s" + std::to_string(i), {});
+        if (i % 4 == 3) repository.remove_snapshot("a@s" + std::to_string(i - 2));
+        repository.volumes();
+      }
+    });
+    for (std::thread& thread : threads) thread.join();
+    snapshots.join();
+    done = true;
+    reader.join();
+    for (unsigned i = 0; i < kWriters; ++i) {
+      Bytes out(kRecordBytes);
+      for (unsigned round = 1; round <= kRounds; ++round) {
+        ASSERT_EQ(volume->read(files[i], (round + 1) * 70'000, out), kRecordBytes);
+        ASSERT_EQ(out, record(round));
+      }
+    }
+    // Each snapshot is one moment: a number in a record says which records are there.
+    for (const SnapshotRow& row : repository.snapshots("a")) {
+      const auto view = repository.attach_snapshot("a@" + row.name);
+      for (const Ino ino : files) {
+        Bytes out(kRecordBytes);
+        view->read(ino, 0, out);
+        const unsigned round = static_cast<unsigned>(out[0]) - 1;
+        ASSERT_EQ(out, record(round));
+        if (round < 2) continue;
+        view->read(ino, round * 70'000, out);
+        ASSERT_EQ(out, record(round - 1)) << row.name;
+      }
+    }
+  }
+  repository.close();
+}
+
+TEST(RepositoryConcurrency, RollbackOfABusyVolumeIsOneMoment) {
+  RepositoryOptions options;
+  options.commit_interval_ms = 1;
+  auto store = std::make_unique<MemoryStore>(options.store);
+  RepositoryImpl repository(std::move(store), options);
+  Repository::CreateVolume request;
+  request.name = "a";
+  repository.create_volume(request);
+  {
+    const auto volume = repository.attach("a");
+    const Ino ino = volume->make_node(kRootIno, "f", S_IFREG | 0644, 0, {}).ino;
+    volume->write(ino, 0, record(0), false);
+    repository.create_snapshot("a", "s", {});
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+      for (unsigned i = 1; !done; ++i) volume->write(ino, 0, record(i), false);
+    });
+    for (int i = 0; i < 5; ++i) repository.rollback("a", "s", [] {});
+    done = true;
+    writer.join();
+    Bytes out(kRecordBytes);
+    ASSERT_EQ(volume->read(ino, 0, out), kRecordBytes);
+    EXPECT_EQ(out, Bytes(kRecordBytes, out[0]));
+    EXPECT_EQ(repository.snapshots("a").size(), 6u);
+  }
+  repository.close();
+}
+
+}  // namespace
+}  // namespace varve::test
