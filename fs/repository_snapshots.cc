@@ -225,7 +225,7 @@ SnapshotRow RepositoryImpl::rollback(const std::string& volume, const std::strin
     if (head) head->reset(manifest_of(row).value().base);
     if (head && invalidate) invalidate();
   }
-  if (const auto volume = attached(row.id)) volume->rolled_back();
+  if (const auto user = attached(row.id)) user->rolled_back();
   request_cleaning();
   return catalog_->snapshot(row.id, before.name).value_or(before);
 }
