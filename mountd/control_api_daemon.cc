@@ -65,6 +65,8 @@ Json ControlApi::version(const Call&) {
 }
 
 Json ControlApi::status(const Call&) {
+  static constexpr const char* kReadOnlyReason =
+      "a write to the device failed; check the disk, then end the daemon and start it again";
   Store& store = repository_.store();
   const StoreFigures figures = repository_.figures();
   Json daemon = nullptr;
@@ -93,8 +95,7 @@ Json ControlApi::status(const Call&) {
           {"object_reads", figures.object_reads},
           {"pending_deletions", repository_.pending_deletions()},
           {"read_only", figures.read_only},
-          {"read_only_reason",
-           figures.read_only ? "a write to the device failed; see docs/operations.md" : ""}};
+          {"read_only_reason", figures.read_only ? kReadOnlyReason : ""}};
 }
 
 Json ControlApi::df(const Call& call) {
