@@ -167,12 +167,29 @@ RenameMode rename_mode(unsigned flags) {
   }
 }
 
+/// What lies at the name was moved here from another directory. If it is a directory it has another
+/// ".." now, but the kernel goes on showing the listing it has cached.
+void drop_listing_of_moved(FuseConnection& connection, Ino parent, const char* name) {
+  try {
+    const std::optional<Attributes> moved = connection.volume->lookup(parent, name);
+    if (!moved) return;
+    if (S_ISDIR(moved->mode)) connection.caches.drop(moved->ino);
+    connection.volume->forget(moved->ino, 1);
+  } catch (const Error&) {
+    // The rename is done, and an old ".." in a listing is no reason to say that it failed.
+  }
+}
+
 void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
             const char* new_name, unsigned flags) {
   FuseConnection& connection = begin(request, RequestType::kRename);
   answer(request, [&] {
     connection.volume->rename(Ino{parent}, name, Ino{new_parent}, new_name, rename_mode(flags));
     connection.caches.saw_name(Ino{new_parent}, new_name);
+    if (parent != new_parent) {
+      drop_listing_of_moved(connection, Ino{new_parent}, new_name);
+      if (flags == RENAME_EXCHANGE) drop_listing_of_moved(connection, Ino{parent}, name);
+    }
     return Done{};
   });
 }

@@ -32,6 +32,8 @@ void FuseKernelCache::saw_name(Ino parent, std::string_view name) {
   start_worker();
 }
 
+void FuseKernelCache::drop(Ino directory) { send(notify_invalid_inode(to_integer(directory))); }
+
 void FuseKernelCache::begin_invalidation() {
   if (has_epochs_.load() && send(notify_new_epoch()) != 0) {
     // Refused although promised: nothing else reaches the names. The caller's users see old names

@@ -45,6 +45,10 @@ class FuseKernelCache {
   /// Also for names that do not exist: the kernel caches their absence.
   void saw_name(Ino parent, std::string_view name);
 
+  /// Drops what the kernel holds of a directory, its cached listing included, at once. Not for
+  /// files: a page of theirs may be waiting for an answer of ours.
+  void drop(Ino directory);
+
   /// Names are stale when this returns if the kernel has epochs; the rest follows in the
   /// background. Never blocks for long.
   void begin_invalidation();

@@ -95,6 +95,41 @@ TEST(FuseAdapter, RenameFlagsReachTheVolume) {
   EXPECT_EQ(read_file(mounted / "b"), "A");
 }
 
+/// The inode number that a listing of `path` shows for "..".
+std::uint64_t listed_parent(const std::string& path) {
+  std::uint64_t ino = 0;
+  DIR* directory = ::opendir(path.c_str());
+  if (directory == nullptr) return 0;
+  while (const dirent* entry = ::readdir(directory))
+    if (std::string(entry->d_name) == "..") ino = entry->d_ino;
+  ::closedir(directory);
+  return ino;
+}
+
+std::uint64_t ino_of(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+TEST(FuseAdapter, AMovedDirectoryListsItsNewParent) {
+  const MountedVolume mounted;
+  for (const char* name : {"a", "b", "a/moved", "b/other"})
+    ASSERT_EQ(::mkdir((mounted / name).c_str(), 0755), 0);
+  for (int i = 0; i < 2; ++i) {  // listed from the kernel's cache the second time
+    EXPECT_EQ(listed_parent(mounted / "a/moved"), ino_of(mounted / "a"));
+    EXPECT_EQ(listed_parent(mounted / "b/other"), ino_of(mounted / "b"));
+  }
+  ASSERT_EQ(::rename((mounted / "a/moved").c_str(), (mounted / "b/moved").c_str()), 0);
+  EXPECT_EQ(listed_parent(mounted / "b/moved"), ino_of(mounted / "b"));
+  ASSERT_EQ(::mkdir((mounted / "a/third").c_str(), 0755), 0);
+  EXPECT_EQ(listed_parent(mounted / "a/third"), ino_of(mounted / "a"));
+  ASSERT_EQ(::renameat2(AT_FDCWD, (mounted / "a/third").c_str(), AT_FDCWD,
+                        (mounted / "b/other").c_str(), RENAME_EXCHANGE),
+            0);
+  EXPECT_EQ(listed_parent(mounted / "b/other"), ino_of(mounted / "b"));
+  EXPECT_EQ(listed_parent(mounted / "a/third"), ino_of(mounted / "a"));
+}
+
 TEST(FuseAdapter, WarmOpenAndReadAskNothing) {
   const MountedVolume mounted;
   ASSERT_TRUE(write_file(mounted / "f", std::string(100000, 'x')));
