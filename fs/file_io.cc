@@ -16,8 +16,14 @@
 namespace varve {
 namespace {
 
-/// Longer writes are several transactions, so that none holds the gate for long.
+/// Longer writes (FUSE has none) are several transactions, so that none holds the gate for long.
 constexpr std::size_t kTransactionBytes = 1 << 20;
+
+/// How much of a write goes into one transaction. A seam lies where a block begins: half a block
+/// would need its older half.
+std::size_t part_bytes(std::uint64_t offset, std::size_t size) {
+  return size <= kTransactionBytes ? size : kTransactionBytes - offset % kBlockBytes;
+}
 
 }  // namespace
 
@@ -51,9 +57,7 @@ std::size_t AttachedVolume::read(Ino ino, std::uint64_t offset, std::span<std::b
 void AttachedVolume::write(Ino ino, std::uint64_t offset, ByteView data, bool clear_setid) {
   if (offset > kMaxFileBytes || data.size() > kMaxFileBytes - offset) throw PosixError(EFBIG);
   while (!data.empty()) {
-    // Split where a block begins: a half block at the seam would need its older half.
-    const ByteView part = data.first(
-        std::min<std::size_t>(data.size(), kTransactionBytes - offset % kTransactionBytes));
+    const ByteView part = data.first(part_bytes(offset, data.size()));
     admit(part.size());
     FileChange file(head_);
     file.run([&] {
