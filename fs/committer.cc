@@ -373,7 +373,12 @@ bool Committer::background_round() {
     return true;
   }
   try {
-    round();
+    if (!round()) {
+      // Somebody else has committed what a writer waits for.
+      const MutexLock lock(mutex_);
+      ++rounds_;
+      round_done_.notify_all();
+    }
     return true;
   } catch (const Error&) {
     return false;  // logged and kept in failure_
