@@ -299,9 +299,9 @@ std::uint64_t Committer::measure() {
 
 /// Throws what the round threw.
 void Committer::wait_for_round() {
-  request();
   const MutexLock lock(mutex_);
   const std::uint64_t seen = rounds_;
+  request();
   while (rounds_ == seen && has_thread_) round_done_.wait(mutex_);
   if (failure_) throw StoreError(*failure_);
 }
@@ -377,6 +377,7 @@ bool Committer::background_round() {
       // Somebody else has committed what a writer waits for.
       const MutexLock lock(mutex_);
       ++rounds_;
+      failure_.reset();
       round_done_.notify_all();
     }
     return true;

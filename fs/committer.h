@@ -55,7 +55,7 @@ class Committer {
   bool round(std::optional<VolumeId> only = std::nullopt);
   /// Everything acknowledged before the call is committed, of all volumes or of one.
   void commit(std::optional<VolumeId> only = std::nullopt);
-  /// Asks the background thread for a round. From any thread, under any lock but this class's own.
+  /// Asks the background thread for a round. From any thread, under any lock.
   void request();
 
   /// Cuts a snapshot of a volume in use and makes it durable; its commit follows. None if the
