@@ -54,7 +54,7 @@ class ControlApiTest : public ::testing::Test {
   /// "STATUS code" of a failure, whose sentence must contain `part`.
   std::string refused(const std::string& method, const std::string& target, const Json& body,
                       const std::string& part = "") {
-    const HttpReply reply = send(method, target, body.dump());
+    const HttpReply reply = send(method, target, body.is_null() ? "" : body.dump());
     const Json error = Json::parse(reply.body);
     const std::string sentence = error.value("error", "");
     EXPECT_NE(sentence.find(part), std::string::npos) << sentence;
