@@ -215,6 +215,11 @@ SnapshotRow RepositoryImpl::rollback(const std::string& volume, const std::strin
   const VolumeRow row = find_volume(volume);
   const bool qualified = snapshot.find('@') != std::string::npos;
   const SnapshotRow to = find_snapshot(qualified ? snapshot : row.name + "@" + snapshot);
+  // Before anything changes: the catalog would refuse it only after the present state was kept.
+  if (catalog_->node(row.head).family != catalog_->node(to.node).family) {
+    throw UserError(EINVAL, "The snapshot " + snapshot + " is not of volume " + row.name +
+                                " or its relatives. Choose one of its own snapshots");
+  }
   const std::shared_ptr<Head> head = committer_.find(row.id);
   SnapshotRow before;
   {

@@ -267,6 +267,12 @@ TEST_F(RepositoryTest, RollsBackAVolumeThatIsNotInUse) {
   world_.crash();
   EXPECT_EQ(read_file(*world_->attach("a"), "f"), pattern(1000, 1));
   EXPECT_EQ(failure_of([&] { world_->rollback("a", "nope", {}); }).first, ENOENT);
+  // A snapshot of a stranger is refused before the present state is kept.
+  create("stranger");
+  world_->create_snapshot("stranger", "t", {});
+  const std::size_t kept = world_->snapshots("a").size();
+  EXPECT_EQ(failure_of([&] { world_->rollback("a", "stranger@t", {}); }).first, EINVAL);
+  EXPECT_EQ(world_->snapshots("a").size(), kept);
 }
 
 TEST_F(RepositoryTest, ComparesStates) {
