@@ -93,6 +93,30 @@ TEST(RepositoryConcurrency, WritersReadersAndSnapshotsGoOnDuringCommits) {
   repository.close();
 }
 
+TEST(RepositoryConcurrency, StalledWritersGoOnAfterEachCommit) {
+  RepositoryOptions options;
+  options.commit_interval_ms = 0;
+  options.dirty_limit_bytes = 64 << 10;
+  options.dirty_stall_bytes = 128 << 10;
+  RepositoryImpl repository(std::make_unique<MemoryStore>(options.store), options);
+  std::vector<std::thread> writers;
+  for (unsigned i = 0; i < 3; ++i) {
+    Repository::CreateVolume request;
+    request.name = "v" + std::to_string(i);
+    repository.create_volume(request);
+    writers.emplace_back([&repository, name = request.name, i] {
+      const auto volume = repository.attach(name);
+      for (unsigned round = 0; round < 40; ++round) {
+        write_file(*volume, "f", pattern(30'000, round), round * 30'000);
+        if (round % 7 == i) repository.commit();
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(read_file(*repository.attach("v2"), "f").size(), 40u * 30'000);
+  repository.close();
+}
+
 TEST(RepositoryConcurrency, RollbackOfABusyVolumeIsOneMoment) {
   RepositoryOptions options;
   options.commit_interval_ms = 1;
