@@ -48,8 +48,8 @@ class Repository {
 
   // Volumes
   struct CreateVolume {
-    std::string name;              ///< empty: a generated 64-hex name
-    std::uint64_t quota_bytes = 0; ///< 0: no limit
+    std::string name;               ///< empty: a generated 64-hex name
+    std::uint64_t quota_bytes = 0;  ///< 0: no limit
     std::map<std::string, std::string> labels;
     std::uint32_t root_mode = 0755, root_uid = 0, root_gid = 0;
   };

@@ -45,16 +45,16 @@ struct SetAttributes {
   std::optional<std::uint64_t> size;
   std::optional<std::variant<Now, Time>> atime;
   std::optional<std::variant<Now, Time>> mtime;
-  std::optional<Time> ctime;      ///< the kernel's write-back cache sends it
-  bool clear_setid = false;       ///< FATTR_KILL_SUIDGID: clear setuid, and setgid if group-executable
+  std::optional<Time> ctime;  ///< the kernel's write-back cache sends it
+  bool clear_setid = false;   ///< FATTR_KILL_SUIDGID: clear setuid, and setgid if group-executable
 };
 
 /// One entry that readdir hands out.
 struct DirectoryEntry {
-  std::string_view name;      ///< valid during the call only
+  std::string_view name;  ///< valid during the call only
   Ino ino{};
-  std::uint32_t type = 0;     ///< S_IFMT bits
-  std::uint64_t cookie = 0;   ///< give it to readdir to go on after this entry
+  std::uint32_t type = 0;                  ///< S_IFMT bits
+  std::uint64_t cookie = 0;                ///< give it to readdir to go on after this entry
   const Attributes* attributes = nullptr;  ///< with readdirplus; none for the dots
 };
 
@@ -109,8 +109,8 @@ class Volume {
   virtual Attributes link(Ino ino, Ino new_parent, std::string_view new_name) = 0;
   virtual void unlink(Ino parent, std::string_view name) = 0;
   virtual void rmdir(Ino parent, std::string_view name) = 0;
-  virtual void rename(Ino parent, std::string_view name, Ino new_parent,
-                      std::string_view new_name, RenameMode mode) = 0;
+  virtual void rename(Ino parent, std::string_view name, Ino new_parent, std::string_view new_name,
+                      RenameMode mode) = 0;
 
   /// Hands out the entries after `cookie` (0: from the start, dots first) until `visit` returns
   /// false for one, which is then not counted as handed out. Never skips or repeats an entry that

@@ -26,7 +26,7 @@ namespace {
 /// The descriptor by which the started daemon says that it is ready.
 constexpr int kReadyDescriptor = 3;
 /// How long another process may hold the store: a command without a daemon, or a daemon that ends.
-constexpr std::chrono::seconds kLockWait{10};
+constexpr std::chrono::seconds kLockWait{20};
 /// Recovery after a crash replays the journal first.
 constexpr int kReadyWaitMs = 300'000;
 

@@ -22,7 +22,8 @@ class Window {
                                std::uint64_t limit) {
     if (offset + size > limit) return std::nullopt;
     if (&file != file_ || offset < begin_ || offset + size > begin_ + buffer_.size()) {
-      buffer_.resize(static_cast<std::size_t>(std::min(std::max(size, kWindowBytes), limit - offset)));
+      buffer_.resize(
+          static_cast<std::size_t>(std::min(std::max(size, kWindowBytes), limit - offset)));
       buffer_.resize(file.read_at(offset, buffer_));
       file_ = &file;
       begin_ = offset;
@@ -173,7 +174,8 @@ class Scanner {
   /// The begin of a span behind all that this journal can ever have used.
   Lsn never_used() const {
     std::uint64_t span = layout_.span_of(std::max(request_.durable_lsn, request_.start_lsn));
-    for (const JournalRing::Slot& slot : ring_.slots()) span = std::max(span, slot.span.value_or(0));
+    for (const JournalRing::Slot& slot : ring_.slots())
+      span = std::max(span, slot.span.value_or(0));
     return layout_.base_of(span + 1 + ring_.size());
   }
 

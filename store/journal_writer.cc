@@ -28,7 +28,8 @@ constexpr std::uint64_t kMarkBytes = 2 * kJournalBlockBytes;
 std::uint32_t files_allowed(const JournalLayout& layout, const JournalWriter::Position& position,
                             std::uint32_t files_max) {
   const std::uint64_t used =
-      position.end_lsn - std::min(position.end_lsn, layout.base_of(layout.span_of(position.start_lsn)));
+      position.end_lsn -
+      std::min(position.end_lsn, layout.base_of(layout.span_of(position.start_lsn)));
   const std::uint64_t needed = used + layout.file_bytes / 2;
   const std::uint64_t files = (needed + layout.file_bytes - 1) / layout.file_bytes;
   return std::max(files_max, static_cast<std::uint32_t>(files));

@@ -30,9 +30,9 @@ class JournalWriter final : public JournalAppender {
   };
   /// Where the stream begins and goes on.
   struct Position {
-    Lsn start_lsn = 0;  ///< of the oldest record kept
-    Lsn end_lsn = 0;    ///< of the last good record
-    Lsn durable_lsn = 0;  ///< all before it is known to have been flushed
+    Lsn start_lsn = 0;        ///< of the oldest record kept
+    Lsn end_lsn = 0;          ///< of the last good record
+    Lsn durable_lsn = 0;      ///< all before it is known to have been flushed
     std::uint32_t epoch = 0;  ///< of the records to come: higher than any before
     std::vector<Lsn> marks;   ///< of the records kept
   };
@@ -66,9 +66,7 @@ class JournalWriter final : public JournalAppender {
   /// From the oldest file kept to the end, in bytes. Needs no lock.
   std::uint64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   /// What the ring can hold when it has grown as far as it can. Needs no lock.
-  std::uint64_t capacity_bytes() const {
-    return capacity_bytes_.load(std::memory_order_relaxed);
-  }
+  std::uint64_t capacity_bytes() const { return capacity_bytes_.load(std::memory_order_relaxed); }
   std::uint64_t appended_bytes() const;
   std::uint64_t device_flushes() const;
   /// True if append_split of so many bytes as a commit record cannot meet a full ring.
@@ -131,9 +129,9 @@ class JournalWriter final : public JournalAppender {
   CondVar grow_;     ///< the thread may have work
   CondVar grown_;    ///< an attempt to grow ended
   JournalRing ring_ GUARDED_BY(mutex_);
-  Lsn start_ GUARDED_BY(mutex_);     ///< of the oldest record kept
-  Lsn next_ GUARDED_BY(mutex_);      ///< the next record begins here, if it fits
-  Lsn last_end_ GUARDED_BY(mutex_);  ///< of the last record
+  Lsn start_ GUARDED_BY(mutex_);        ///< of the oldest record kept
+  Lsn next_ GUARDED_BY(mutex_);         ///< the next record begins here, if it fits
+  Lsn last_end_ GUARDED_BY(mutex_);     ///< of the last record
   Lsn content_end_ GUARDED_BY(mutex_);  ///< of the last record that somebody may wait for
   Lsn durable_ GUARDED_BY(mutex_) = 0;
   Lsn first_mark_ GUARDED_BY(mutex_) = 0;

@@ -47,7 +47,8 @@ std::string why_useless(Csn applied, const RecoveredState& state) {
       state.commits.back().csn == state.csn) {
     return {};
   }
-  return "it ends with commit " + std::to_string(applied) + ", and the journal has forgotten the next";
+  return "it ends with commit " + std::to_string(applied) +
+         ", and the journal has forgotten the next";
 }
 
 void apply_commits(LocalObjects& objects, const JournalRing& ring, const RecoveredState& state,

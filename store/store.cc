@@ -82,8 +82,8 @@ Journal read_journal(Disk& disk, const StoreDirectory& directory, const Superblo
                      const StoreOptions& options) {
   disk.make_directory(directory.paths().journal());
   Journal out;
-  out.ring = std::make_unique<JournalRing>(
-      disk, ring_config(directory, superblock.journal_file_bytes));
+  out.ring =
+      std::make_unique<JournalRing>(disk, ring_config(directory, superblock.journal_file_bytes));
   out.state = recover_state(*out.ring, superblock, options.drop_damaged_journal);
   const bool resize = superblock.clean && !out.state.scan.any &&
                       superblock.journal_file_bytes != options.journal_file_bytes;
@@ -113,8 +113,7 @@ void mark_in_use(SuperblockFile& file, const Journal& journal, const JournalWrit
   next.csn = journal.state.csn;
   next.root = journal.state.root;
   next.replay_from = journal.state.replay_from;
-  next.journal_start_lsn =
-      journal.state.scan.any ? journal.state.start_lsn : writer.first_mark();
+  next.journal_start_lsn = journal.state.scan.any ? journal.state.start_lsn : writer.first_mark();
   next.durable_lsn = writer.durable();
   next.journal_file_bytes = journal.ring->layout().file_bytes;
   next.journal_epoch = writer.epoch();
@@ -146,8 +145,7 @@ std::unique_ptr<Store> Store::open(Disk& disk, const std::string& path,
   StoreDirectory directory = StoreDirectory::open(disk, path);
   SuperblockFile superblock(disk, directory.paths().superblock(), directory.format().id);
   Journal journal = read_journal(disk, directory, superblock.current(), options);
-  std::unique_ptr<JournalWriter> writer =
-      make_writer(disk, journal, superblock.current(), options);
+  std::unique_ptr<JournalWriter> writer = make_writer(disk, journal, superblock.current(), options);
   mark_in_use(superblock, journal, *writer);
   disk.make_directory(directory.paths().segments());
   auto objects = std::make_unique<LocalObjects>(disk, object_paths(directory.paths()),

@@ -18,32 +18,32 @@ using Csn = std::uint64_t;
 
 struct StoreOptions {
   std::uint64_t segment_bytes = 64ull << 20;
-  std::uint64_t journal_file_bytes = 64ull << 20;   ///< a multiple of 4 KiB
-  std::uint32_t journal_files_max = 6;              ///< the ring grows from 1 file to this many
+  std::uint64_t journal_file_bytes = 64ull << 20;  ///< a multiple of 4 KiB
+  std::uint32_t journal_files_max = 6;             ///< the ring grows from 1 file to this many
   std::uint64_t object_cache_bytes = 128ull << 20;
-  std::uint64_t reserve_bytes = 96ull << 20;        ///< free space kept for deletes and commits
-  int compression_level = 1;                        ///< zstd; 0 stores as it is
-  bool drop_damaged_journal = false;                ///< `varve repair --drop-damaged-journal`
+  std::uint64_t reserve_bytes = 96ull << 20;  ///< free space kept for deletes and commits
+  int compression_level = 1;                  ///< zstd; 0 stores as it is
+  bool drop_damaged_journal = false;          ///< `varve repair --drop-damaged-journal`
   std::size_t worker_threads = 2;
 };
 
 /// Figures for `varve status` and `df`. Bytes unless the name says otherwise.
 struct StoreFigures {
-  std::uint64_t live_bytes = 0;      ///< stored bytes of objects with references
-  std::uint64_t segment_bytes = 0;   ///< allocated by segment files
-  std::uint64_t journal_bytes = 0;   ///< between the trim point and the end
+  std::uint64_t live_bytes = 0;     ///< stored bytes of objects with references
+  std::uint64_t segment_bytes = 0;  ///< allocated by segment files
+  std::uint64_t journal_bytes = 0;  ///< between the trim point and the end
   std::uint64_t journal_capacity_bytes = 0;
-  std::uint64_t free_bytes = 0;      ///< of the host file system, less the reserve
-  std::uint64_t total_bytes = 0;     ///< of the host file system
+  std::uint64_t free_bytes = 0;   ///< of the host file system, less the reserve
+  std::uint64_t total_bytes = 0;  ///< of the host file system
   std::uint64_t objects = 0;
-  std::uint64_t device_flushes = 0;  ///< since open
+  std::uint64_t device_flushes = 0;          ///< since open
   std::uint64_t journal_appended_bytes = 0;  ///< since open, padding included
   std::uint64_t object_reads = 0;            ///< since open, from segments
   std::uint64_t cache_bytes = 0;
   std::uint64_t cache_hits = 0;
   std::uint64_t cache_misses = 0;
   Csn csn = 0;
-  bool read_only = false;            ///< a sync failed; changes are refused
+  bool read_only = false;  ///< a sync failed; changes are refused
 };
 
 /// Keeps every object that is alive at its creation, or dies later, readable until it is
@@ -122,8 +122,7 @@ class Store {
   virtual void set_references(
       const std::function<void(const std::function<void(const Digest&)>&)>& count) = 0;
   /// The number of birth events of each live object, for tests and fsck.
-  virtual void visit_references(
-      const std::function<void(const Digest&, std::uint64_t)>& visit) = 0;
+  virtual void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) = 0;
 
   /// Applies everything to the index, marks the store clean and stops the threads. Further calls
   /// are bugs. The destructor without close() leaves what a crash leaves.

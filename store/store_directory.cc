@@ -106,7 +106,8 @@ std::optional<StoreId> id_of(std::string_view text) {
 
 void check_features(const StoreFormat& format, const std::string& path) {
   for (const std::string& word : format.incompat) {
-    if (!known_features().contains(word)) fail_newer(path, "the feature '" + word + "'", format.needs);
+    if (!known_features().contains(word))
+      fail_newer(path, "the feature '" + word + "'", format.needs);
   }
 }
 
@@ -126,8 +127,7 @@ std::string holder_of(Disk& disk, const std::string& lock_path) {
 std::unique_ptr<File> lock_or_fail(Disk& disk, const StorePaths& paths) {
   std::unique_ptr<File> lock = disk.try_lock(paths.lock());
   if (!lock) {
-    throw UserError(EBUSY, paths.root() + ": the store is in use" +
-                               holder_of(disk, paths.lock()) +
+    throw UserError(EBUSY, paths.root() + ": the store is in use" + holder_of(disk, paths.lock()) +
                                "; stop its daemon, or talk to it instead");
   }
   try {
@@ -143,8 +143,8 @@ std::unique_ptr<File> lock_or_fail(Disk& disk, const StorePaths& paths) {
 /// Names that an interrupted create leaves behind.
 bool is_remains(const std::string& name) {
   static const std::set<std::string_view> names = {
-      "lock",         "superblock",   "superblock.new", "journal",    "segments",
-      "index.db",     "index.db-wal", "index.db-shm",   "FORMAT.new", "index.db-journal"};
+      "lock",     "superblock",   "superblock.new", "journal",    "segments",
+      "index.db", "index.db-wal", "index.db-shm",   "FORMAT.new", "index.db-journal"};
   return names.contains(name);
 }
 
@@ -164,8 +164,9 @@ void clear_remains(Disk& disk, const StorePaths& paths) {
 
 void sync_parent(Disk& disk, const std::string& path) {
   const std::size_t slash = path.rfind('/');
-  const std::string parent =
-      slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string parent = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path.substr(0, slash);
   try {
     disk.sync_directory(parent);
   } catch (const StoreError& error) {
@@ -183,8 +184,8 @@ std::string StorePaths::journal_file_name(std::uint64_t index) {
 }
 
 std::string StoreFormat::encode() const {
-  return std::string(kMagicLine) + "\nformat: " + std::to_string(version) +
-         "\nneeds: " + needs + "\nid: " + to_hex(id) + "\n" + joined("incompat", incompat) + joined("compat", compat);
+  return std::string(kMagicLine) + "\nformat: " + std::to_string(version) + "\nneeds: " + needs +
+         "\nid: " + to_hex(id) + "\n" + joined("incompat", incompat) + joined("compat", compat);
 }
 
 StoreFormat StoreFormat::decode(const std::string& text, const std::string& path) {
@@ -242,8 +243,9 @@ StoreDirectory StoreDirectory::prepare(Disk& disk, const std::string& path) {
 StoreDirectory StoreDirectory::open(Disk& disk, const std::string& path) {
   const StorePaths paths(path);
   if (!exists(disk, path)) {
-    throw UserError(ENOENT, path + " is not a store (it holds no FORMAT file); check the path, or "
-                                 "create a store there first");
+    throw UserError(ENOENT, path +
+                                " is not a store (it holds no FORMAT file); check the path, or "
+                                "create a store there first");
   }
   StoreDirectory out(disk, paths, lock_or_fail(disk, paths));
   Bytes text;

@@ -192,8 +192,7 @@ void StoreImpl::set_references(
   objects_->set_references(csn(), count);
 }
 
-void StoreImpl::visit_references(
-    const std::function<void(const Digest&, std::uint64_t)>& visit) {
+void StoreImpl::visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) {
   objects_->visit_references(visit);
 }
 
@@ -236,8 +235,7 @@ void StoreImpl::checkpoint() {
   }
   writer_->flush_with_mark();
   // The mark behind the last flush is not durable yet: a scan could not begin there.
-  const Lsn start =
-      writer_->mark_before(std::min(needed_from(committed), writer_->durable() - 1));
+  const Lsn start = writer_->mark_before(std::min(needed_from(committed), writer_->durable() - 1));
   write_superblock(committed, start, false);
   writer_->trim(start);
   admission_.wake();
@@ -292,7 +290,8 @@ void StoreImpl::mark_closed() {
     committed = committed_;
   }
   // Operations that no commit holds stay in the journal, and the next open replays them.
-  if (last_operation_lsn_.load() >= committed.replay_from && last_operation_lsn_.load() != 0) return;
+  if (last_operation_lsn_.load() >= committed.replay_from && last_operation_lsn_.load() != 0)
+    return;
   // So do commits that the index lacks.
   if (objects_->checkpointed_csn() < committed.csn) return;
   const JournalLayout layout{superblock_.current().journal_file_bytes};

@@ -58,8 +58,7 @@ class StoreImpl final : public Store {
   bool needs_references() const override { return objects_->needs_references(); }
   void set_references(
       const std::function<void(const std::function<void(const Digest&)>&)>& count) override;
-  void visit_references(
-      const std::function<void(const Digest&, std::uint64_t)>& visit) override;
+  void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) override;
   void close() override;
 
  private:

@@ -114,8 +114,9 @@ SuperblockFile::SuperblockFile(Disk& disk, const std::string& path, const StoreI
                           "and restore its volumes from their remote");
   }
   if (whole < kSlots) {
-    log_warn("store", path + ": one of two superblocks is damaged (a power cut in its write does "
-                             "that); going on from the other");
+    log_warn("store", path +
+                          ": one of two superblocks is damaged (a power cut in its write does "
+                          "that); going on from the other");
   }
 }
 

@@ -19,7 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// How long another command may hold the store before this one gives up.
-constexpr std::chrono::seconds kLockWait{10};
+constexpr std::chrono::seconds kLockWait{20};
 /// What a command without a daemon gives to background deletion before it ends.
 constexpr std::chrono::milliseconds kTidyTime{200};
 

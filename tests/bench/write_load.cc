@@ -28,8 +28,7 @@ struct Load {
 };
 
 std::vector<double> run(const Load& load, unsigned thread) {
-  const int fd =
-      ::open((load.file + "." + std::to_string(thread)).c_str(), O_RDWR | O_CREAT, 0644);
+  const int fd = ::open((load.file + "." + std::to_string(thread)).c_str(), O_RDWR | O_CREAT, 0644);
   if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(load.blocks * kBlock)) != 0) {
     std::perror(load.file.c_str());
     std::exit(1);
@@ -41,8 +40,8 @@ std::vector<double> run(const Load& load, unsigned thread) {
   const auto end = start + std::chrono::duration<double>(load.seconds);
   for (std::uint64_t i = 0;; ++i) {
     if (load.rate > 0) {
-      std::this_thread::sleep_until(start + std::chrono::duration<double>(
-                                                static_cast<double>(i) / load.rate));
+      std::this_thread::sleep_until(
+          start + std::chrono::duration<double>(static_cast<double>(i) / load.rate));
     }
     const auto before = Clock::now();
     if (before >= end) break;
@@ -86,9 +85,10 @@ int main(int argc, char** argv) {
     all.insert(all.end(), parts[i].begin(), parts[i].end());
   }
   std::sort(all.begin(), all.end());
-  std::printf("{\"writes\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-              "\"max_us\": %.1f}\n",
-              all.size(), quantile(all, 0.5), quantile(all, 0.99), quantile(all, 0.999),
-              all.empty() ? 0.0 : all.back());
+  std::printf(
+      "{\"writes\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
+      "\"max_us\": %.1f}\n",
+      all.size(), quantile(all, 0.5), quantile(all, 0.99), quantile(all, 0.999),
+      all.empty() ? 0.0 : all.back());
   return 0;
 }

@@ -98,8 +98,8 @@ class StoreCrashTest : public ::testing::Test {
     const MutexLock lock(mutex_);
     EXPECT_GT(images_.size(), 15u);
     for (const Image& image : images_) {
-      SCOPED_TRACE(image.path + ", lost " + std::to_string(image.lost_percent) + "%, promised csn " +
-                   std::to_string(image.promised.csn));
+      SCOPED_TRACE(image.path + ", lost " + std::to_string(image.lost_percent) +
+                   "%, promised csn " + std::to_string(image.promised.csn));
       check(image);
       std::filesystem::remove_all(image.path);
       if (HasFailure()) return;

@@ -159,9 +159,7 @@ TEST(StoreDirectory, SaysWhatIsMissing) {
   EXPECT_FALSE(std::filesystem::exists(directory / "lock"));
 }
 
-TEST(StoreDirectory, DrawsADifferentIdEachTime) {
-  EXPECT_NE(random_store_id(), random_store_id());
-}
+TEST(StoreDirectory, DrawsADifferentIdEachTime) { EXPECT_NE(random_store_id(), random_store_id()); }
 
 TEST(StorePaths, NamesJournalFilesByIndex) {
   EXPECT_EQ(StorePaths::journal_file_name(0x1f), "000000000000001f.log");

@@ -103,7 +103,8 @@ class StoreModel {
     });
     if (store.needs_references()) recount(store, expected);
     std::map<Digest, std::uint64_t> found;
-    store.visit_references([&](const Digest& digest, std::uint64_t count) { found[digest] = count; });
+    store.visit_references(
+        [&](const Digest& digest, std::uint64_t count) { found[digest] = count; });
     EXPECT_EQ(found, expected.references);
     for (const auto& [digest, count] : expected.references) {
       EXPECT_NO_THROW(store.objects().read(digest, Wait::kAllowed)) << digest.hex();
@@ -171,9 +172,7 @@ class StoreTest : public ::testing::Test {
     out.write(reinterpret_cast<const char*>(bytes.data()),
               static_cast<std::streamsize>(bytes.size()));
   }
-  static Bytes read_all(const std::string& path) {
-    return Disk::host().read_file(path, 1 << 26);
-  }
+  static Bytes read_all(const std::string& path) { return Disk::host().read_file(path, 1 << 26); }
 
   TempDirectory directory_;
   FaultDisk disk_;

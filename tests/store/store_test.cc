@@ -241,10 +241,9 @@ TEST_F(StoreTest, TurnsReadOnlyAfterAFailedFlushAndGoesOnReading) {
   for (const char* part : {"/journal/"}) disk_.plan().fail(DiskCall::kSync, 1, EIO, true, part);
   std::unique_ptr<ObjectsBatch> batch = store.begin();
   batch->put(noise(900, 3000), ObjectKind::kData);
-  EXPECT_EQ(code_of([&] {
-              store.commit(std::move(batch), as_bytes("lost"), store.journal().end());
-            }),
-            EIO);
+  EXPECT_EQ(
+      code_of([&] { store.commit(std::move(batch), as_bytes("lost"), store.journal().end()); }),
+      EIO);
   EXPECT_TRUE(store.figures().read_only);
   EXPECT_EQ(store.csn(), 1u);
   EXPECT_EQ(as_text(store.root()), kept.root);
@@ -269,10 +268,9 @@ TEST_F(StoreTest, TurnsReadOnlyWhenASegmentCannotBeFlushed) {
     std::unique_ptr<ObjectsBatch> batch;
     if (code_of([&] { batch = store.begin(); }) != 0) break;
     batch->put(noise(900, 3000), ObjectKind::kData);
-    EXPECT_EQ(code_of([&] {
-                store.commit(std::move(batch), as_bytes("lost"), store.journal().end());
-              }),
-              EIO);
+    EXPECT_EQ(
+        code_of([&] { store.commit(std::move(batch), as_bytes("lost"), store.journal().end()); }),
+        EIO);
   }
   EXPECT_TRUE(store.figures().read_only);
   kill();
@@ -397,10 +395,9 @@ TEST_F(StoreTest, RefusesACommitThatTheJournalCannotHoldAndStaysUsable) {
   Store& store = open();
   std::unique_ptr<ObjectsBatch> batch = store.begin();
   for (std::uint64_t i = 0; i < 3000; ++i) batch->put(noise(i, 64), ObjectKind::kData);
-  EXPECT_EQ(code_of([&] {
-              store.commit(std::move(batch), as_bytes("too many"), store.journal().end());
-            }),
-            ENOSPC);
+  EXPECT_EQ(
+      code_of([&] { store.commit(std::move(batch), as_bytes("too many"), store.journal().end()); }),
+      ENOSPC);
   EXPECT_FALSE(store.figures().read_only);
   model_.commit(store);
   kill();

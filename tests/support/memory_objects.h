@@ -231,8 +231,7 @@ inline std::unique_ptr<ObjectsBatch> MemoryObjects::begin() {
   return std::make_unique<MemoryBatch>(*this);
 }
 
-inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch,
-                                  std::uint64_t csn) {
+inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch, std::uint64_t csn) {
   auto* const own = dynamic_cast<MemoryBatch*>(batch.get());
   if (own == nullptr || &own->objects_ != this) throw std::logic_error("batch of other objects");
   const MutexLock batch_lock(own->mutex_);
@@ -241,8 +240,8 @@ inline void MemoryObjects::commit(std::unique_ptr<ObjectsBatch> batch,
     const auto at = objects_.find(digest);
     const std::uint64_t before = at == objects_.end() ? 0 : at->second.references;
     if (before + change.births < change.releases) {
-      throw std::logic_error("release of " + digest.hex() + " without a birth: " +
-                             std::to_string(before) + " references, " +
+      throw std::logic_error("release of " + digest.hex() +
+                             " without a birth: " + std::to_string(before) + " references, " +
                              std::to_string(change.births) + " births, " +
                              std::to_string(change.releases) + " releases");
     }

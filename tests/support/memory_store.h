@@ -212,8 +212,7 @@ class MemoryStore : public Store, private JournalAppender {
     const MutexLock lock(mutex_);
     needs_references_ = false;
   }
-  void visit_references(
-      const std::function<void(const Digest&, std::uint64_t)>& visit) override {
+  void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) override {
     for (const auto& [digest, count] : objects_->references()) visit(digest, count);
   }
 
