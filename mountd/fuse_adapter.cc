@@ -500,6 +500,13 @@ bool without_xattrs(fuse_req_t request, RequestType type) {
   return true;
 }
 
+/// An ACL that nobody checks must not look as if it were in force.
+void check_acl_allowed(fuse_req_t request, const char* name) {
+  constexpr const char* kPrefix = "system.posix_acl_";
+  if (std::strncmp(name, kPrefix, std::strlen(kPrefix)) == 0 && !connection_of(request).acl)
+    throw PosixError(EOPNOTSUPP);
+}
+
 bool clears_setgid(fuse_req_t request, const char* name) {
   if (std::strcmp(name, "system.posix_acl_access") != 0) return false;
   if (!over_uring(request) && connection_of(request).long_setxattr)
@@ -511,6 +518,7 @@ void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* 
               std::size_t size, int flags) {
   if (without_xattrs(request, RequestType::kSetxattr)) return;
   answer(request, [&] {
+    check_acl_allowed(request, name);
     if (flags != 0 && flags != XATTR_CREATE && flags != XATTR_REPLACE) throw PosixError(EINVAL);
     const XattrMode mode = flags == XATTR_CREATE    ? XattrMode::kCreate
                            : flags == XATTR_REPLACE ? XattrMode::kReplace
@@ -534,6 +542,7 @@ void getxattr(fuse_req_t request, fuse_ino_t ino, const char* name, std::size_t 
   if (without_xattrs(request, RequestType::kGetxattr)) return;
   std::optional<Bytes> value;
   answer(request, [&]() -> Value {
+    check_acl_allowed(request, name);
     value = volume_of(request).get_xattr(Ino{ino}, name);
     if (!value) return Refused{ENODATA};
     return value_reply(*value, size);
@@ -553,6 +562,7 @@ void listxattr(fuse_req_t request, fuse_ino_t ino, std::size_t size) {
 void removexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
   if (without_xattrs(request, RequestType::kRemovexattr)) return;
   answer(request, [&] {
+    check_acl_allowed(request, name);
     volume_of(request).remove_xattr(Ino{ino}, name);
     return Done{};
   });

@@ -31,6 +31,7 @@ struct FuseConnection {
   std::atomic<bool> no_open{false};  ///< OPEN may be answered ENOSYS
   std::atomic<bool> no_opendir{false};
   std::atomic<bool> long_setxattr{false};  ///< SETXATTR carries flags
+  std::atomic<bool> acl{false};            ///< the kernel checks POSIX ACLs
   std::atomic<bool> uring_agreed{false};
 
   std::atomic<bool> uring_seen{false};     ///< a request has come through io_uring

@@ -80,8 +80,8 @@ void agree(FuseConnection& connection, fuse_conn_info& kernel) {
   decline_what_harms(offer);
   const FuseMount::Options& options = connection.options;
   const bool acl = options.acl && options.default_permissions && !options.noxattr;
-  if (acl && offer.take(FUSE_CAP_POSIX_ACL))
-    offer.take(FUSE_CAP_DONT_MASK);  // a default ACL replaces the umask
+  connection.acl = acl && offer.take(FUSE_CAP_POSIX_ACL);
+  if (connection.acl) offer.take(FUSE_CAP_DONT_MASK);  // a default ACL replaces the umask
   if (options.writeback && !options.read_only) offer.take(FUSE_CAP_WRITEBACK_CACHE);
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
   connection.long_setxattr = offer.take(FUSE_CAP_SETXATTR_EXT);

@@ -37,9 +37,10 @@ class FuseMount {
     bool noexec = false;
     bool noatime = false;
     bool noxattr = false;  ///< extended attributes and ACLs are refused (EOPNOTSUPP)
-    /// POSIX ACLs are kept and checked; needs default_permissions and xattrs. Since Linux 6.18.42
-    /// (and 6.12.101) the kernel does not cache the ACL of a FUSE mount's root directory: users who
-    /// do not own that directory pay one small request for each path they walk through it.
+    /// POSIX ACLs are kept and checked, else refused; needs default_permissions and xattrs. Since
+    /// Linux 6.18.42 (and 6.12.101) the kernel does not cache the ACL of a FUSE mount's root
+    /// directory: users who do not own that directory pay one small request for each path they walk
+    /// through it.
     bool acl = true;
     bool writeback = false;  ///< the kernel collects small writes; see docs/operations.md
     Transport transport = Transport::kPlain;

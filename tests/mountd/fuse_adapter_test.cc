@@ -480,6 +480,56 @@ TEST(FuseAdapter, WritesOfUsersClearSetuidAndThoseOfRootDoNot) {
   EXPECT_EQ(status.st_mode & 07777, 0777u);
 }
 
+/// An access ACL as an xattr: mode 0600, and `permissions` for the user nobody.
+std::string acl_for_nobody(std::uint16_t permissions) {
+  struct Entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  const Entry entries[] = {
+      {1, 6, ~0u}, {2, permissions, 65534}, {4, 0, ~0u}, {0x10, 7, ~0u}, {0x20, 0, ~0u}};
+  const std::uint32_t version = 2;
+  std::string out(reinterpret_cast<const char*>(&version), sizeof version);
+  return out.append(reinterpret_cast<const char*>(entries), sizeof entries);
+}
+
+TEST(FuseAdapter, AclsAreEnforced) {
+  FuseMount::Options options;
+  options.allow_other = true;
+  const MountedVolume mounted(options);
+  const std::string path = mounted / "f";
+  ASSERT_TRUE(write_file(path, "x"));
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  const auto open_as_nobody = [&](int flags) {
+    return as_nobody([&] { return ::open(path.c_str(), flags) < 0 ? errno : 0; });
+  };
+  EXPECT_EQ(open_as_nobody(O_RDONLY), EACCES);
+  const std::string acl = acl_for_nobody(4);
+  ASSERT_EQ(::setxattr(path.c_str(), "system.posix_acl_access", acl.data(), acl.size(), 0), 0)
+      << errno_text(errno);
+  EXPECT_EQ(open_as_nobody(O_RDONLY), 0);
+  EXPECT_EQ(open_as_nobody(O_WRONLY), EACCES);
+  ASSERT_EQ(::removexattr(path.c_str(), "system.posix_acl_access"), 0);
+  EXPECT_EQ(open_as_nobody(O_RDONLY), EACCES);
+}
+
+TEST(FuseAdapter, AclsAreRefusedWhereNobodyChecksThem) {
+  FuseMount::Options options;
+  options.acl = false;
+  options.allow_other = true;
+  const MountedVolume mounted(options);
+  const std::string path = mounted / "f";
+  ASSERT_TRUE(write_file(path, "x"));
+  const std::string acl = acl_for_nobody(4);
+  EXPECT_EQ(::setxattr(path.c_str(), "system.posix_acl_access", acl.data(), acl.size(), 0), -1);
+  EXPECT_EQ(errno, EOPNOTSUPP);
+  // Then other users' walks through the root cost nothing either.
+  EXPECT_EQ(as_nobody([&] { return ::access(path.c_str(), R_OK) == 0 ? 0 : errno; }), 0);
+  const Requests before = mounted.requests();
+  EXPECT_EQ(as_nobody([&] { return ::access(path.c_str(), R_OK) == 0 ? 0 : errno; }), 0);
+  EXPECT_EQ(total(mounted.since(before)), 0u) << text_of(mounted.since(before));
+}
+
 TEST(FuseAdapter, PermissionsAreCheckedByTheKernel) {
   FuseMount::Options options;
   options.allow_other = true;
