@@ -18,6 +18,23 @@ inline FuseConnection& connection_of(fuse_req_t request) {
 }
 inline Volume& volume_of(fuse_req_t request) { return *connection_of(request).volume; }
 
+/// True if the request has come through io_uring.
+inline bool over_uring([[maybe_unused]] fuse_req_t request) {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+  return fuse_req_is_uring(request);
+#else
+  return false;
+#endif
+}
+
+/// Counts the request; the first thing every handler does.
+inline FuseConnection& begin(fuse_req_t request, RequestType type) {
+  FuseConnection& connection = connection_of(request);
+  connection.traffic.count(type);
+  if (over_uring(request)) connection.uring_seen.store(true, std::memory_order_relaxed);
+  return connection;
+}
+
 /// What a request can be answered with; one send() each.
 struct Done {};
 struct Refused {
