@@ -66,12 +66,12 @@ section_crowd() {
   ok daemon run
   crowd served
   ok daemon stop
-  same 'all are there afterwards' 24 "$(varve volume ls -q | wc -l)"
+  same 'all are there afterwards' 16 "$(varve volume ls -q | wc -l)"
 }
 
 crowd() {
   local jobs=() i failed=0 created=0
-  for i in $(seq 12); do
+  for i in $(seq 8); do
     varve volume create "$1-$i" >/dev/null 2>>"$SCRATCH/crowd" &
     jobs+=($!)
   done
