@@ -58,11 +58,31 @@ void refuse(fuse_req_t request) {
 
 // Names.
 
+std::uint32_t thread_of(fuse_req_t request) {
+  return static_cast<std::uint32_t>(fuse_req_ctx(request)->pid);
+}
+
+/// What the kernel may be told of an inode that was found: a directory may have changed meanwhile.
+Attributes fresh(fuse_req_t request, const Attributes& found) {
+  if (!S_ISDIR(found.mode)) return found;
+  FuseConnection& connection = connection_of(request);
+  connection.races.tell(found.ino, thread_of(request));
+  return connection.volume->getattr(found.ino);
+}
+
+/// `directory` has been changed by the request, which is not answered yet.
+void changed(fuse_req_t request, fuse_ino_t directory) {
+  FuseConnection& connection = connection_of(request);
+  const Ino ino{directory};
+  if (connection.races.changed(ino, thread_of(request))) connection.caches.drop(ino);
+}
+
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   FuseConnection& connection = begin(request, RequestType::kLookup);
   std::optional<Attributes> found;
   answer(request, [&]() -> std::variant<NewName, NoName> {
     found = connection.volume->lookup(Ino{parent}, name);
+    if (found) found = fresh(request, *found);
     if (found) return NewName{Ino{parent}, name, *found};
     return NoName{Ino{parent}, name};
   });
@@ -83,25 +103,30 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   begin(request, RequestType::kMknod);
   answer(request, [&] {
-    return NewName{
-        Ino{parent}, name,
-        volume_of(request).make_node(Ino{parent}, name, mode, device, caller_of(request))};
+    const Attributes made =
+        volume_of(request).make_node(Ino{parent}, name, mode, device, caller_of(request));
+    changed(request, parent);
+    return NewName{Ino{parent}, name, made};
   });
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
   begin(request, RequestType::kMkdir);
   answer(request, [&] {
-    return NewName{Ino{parent}, name,
-                   volume_of(request).make_directory(Ino{parent}, name, mode, caller_of(request))};
+    const Attributes made =
+        volume_of(request).make_directory(Ino{parent}, name, mode, caller_of(request));
+    changed(request, parent);
+    return NewName{Ino{parent}, name, made};
   });
 }
 
 void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kSymlink);
   answer(request, [&] {
-    return NewName{Ino{parent}, name,
-                   volume_of(request).make_symlink(Ino{parent}, name, target, caller_of(request))};
+    const Attributes made =
+        volume_of(request).make_symlink(Ino{parent}, name, target, caller_of(request));
+    changed(request, parent);
+    return NewName{Ino{parent}, name, made};
   });
 }
 
@@ -119,7 +144,9 @@ void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info*
 void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kLink);
   answer(request, [&] {
-    return NewName{Ino{parent}, name, volume_of(request).link(Ino{ino}, Ino{parent}, name)};
+    const Attributes linked = volume_of(request).link(Ino{ino}, Ino{parent}, name);
+    changed(request, parent);
+    return NewName{Ino{parent}, name, linked};
   });
 }
 
@@ -127,6 +154,7 @@ void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kUnlink);
   answer(request, [&] {
     volume_of(request).unlink(Ino{parent}, name);
+    changed(request, parent);
     return Done{};
   });
 }
@@ -135,6 +163,7 @@ void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kRmdir);
   answer(request, [&] {
     volume_of(request).rmdir(Ino{parent}, name);
+    changed(request, parent);
     return Done{};
   });
 }
@@ -171,7 +200,9 @@ void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
   answer(request, [&] {
     connection.volume->rename(Ino{parent}, name, Ino{new_parent}, new_name, rename_mode(flags));
     connection.caches.saw_name(Ino{new_parent}, new_name);
+    changed(request, parent);
     if (parent != new_parent) {
+      changed(request, new_parent);
       drop_listing_of_moved(connection, Ino{new_parent}, new_name);
       if (flags == RENAME_EXCHANGE) drop_listing_of_moved(connection, Ino{parent}, name);
     }
@@ -187,8 +218,11 @@ void readlink(fuse_req_t request, fuse_ino_t ino) {
 // Attributes.
 
 void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
-  begin(request, RequestType::kGetattr);
-  answer(request, [&] { return Attr{volume_of(request).getattr(Ino{ino})}; });
+  FuseConnection& connection = begin(request, RequestType::kGetattr);
+  answer(request, [&] {
+    connection.races.tell(Ino{ino}, thread_of(request));
+    return Attr{connection.volume->getattr(Ino{ino})};
+  });
 }
 
 SetAttributes changes_of(const struct stat& wanted, int set) {
@@ -214,8 +248,9 @@ SetAttributes changes_of(const struct stat& wanted, int set) {
 }
 
 void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int set, fuse_file_info*) {
-  begin(request, RequestType::kSetattr);
+  FuseConnection& connection = begin(request, RequestType::kSetattr);
   answer(request, [&] {
+    connection.races.tell(Ino{ino}, thread_of(request));
     return Attr{volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
   });
 }
@@ -264,8 +299,8 @@ class DirectoryPage {
 
  private:
   /// Without attributes the kernel learns type and number only, and holds no lookup (node id 0).
-  static fuse_entry_param entry_of(const DirectoryEntry& entry) {
-    if (entry.attributes != nullptr) return to_entry(*entry.attributes);
+  fuse_entry_param entry_of(const DirectoryEntry& entry) {
+    if (entry.attributes != nullptr) return to_entry(fresh(request_, *entry.attributes));
     fuse_entry_param parameters{};
     parameters.attr.st_ino = to_integer(entry.ino);
     parameters.attr.st_mode = entry.type;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 
+#include "mountd/fuse_directory_races.h"
 #include "mountd/fuse_kernel_cache.h"
 #include "mountd/fuse_mount.h"
 #include "mountd/fuse_slow_calls.h"
@@ -25,6 +26,7 @@ struct FuseConnection {
   const FuseMount::Options options;
   FuseTraffic traffic;
   FuseKernelCache caches;
+  FuseDirectoryRaces races;
   FuseSlowCalls slow;
 
   // Agreed on with the kernel at INIT.
