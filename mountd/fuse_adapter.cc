@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "mountd/fuse_answer.h"
 #include "mountd/fuse_init.h"
@@ -67,7 +68,11 @@ Attributes fresh(fuse_req_t request, const Attributes& found) {
   if (!S_ISDIR(found.mode)) return found;
   FuseConnection& connection = connection_of(request);
   connection.races.tell(found.ino, thread_of(request));
-  return connection.volume->getattr(found.ino);
+  try {
+    return connection.volume->getattr(found.ino);
+  } catch (const Error&) {
+    return found;  // gone since: what was found is as good as anything
+  }
 }
 
 /// `directory` has been changed by the request, which is not answered yet.
@@ -290,8 +295,18 @@ class DirectoryPage {
       FuseKernelCache& caches = connection_of(request_).caches;
       caches.saw(entry.ino);
       caches.saw_name(directory_, entry.name);
+      if (S_ISDIR(entry.type)) directories_.push_back(*entry.attributes);
     }
     return true;
+  }
+
+  /// Makes the kernel ignore what the page says of directories that have changed meanwhile.
+  void drop_stale() {
+    FuseKernelCache& caches = connection_of(request_).caches;
+    for (const Attributes& said : directories_) {
+      const Attributes now = fresh(request_, said);
+      if (now.ctime != said.ctime || now.nlink != said.nlink) caches.drop(said.ino);
+    }
   }
 
   std::size_t used() const { return used_; }
@@ -299,8 +314,8 @@ class DirectoryPage {
 
  private:
   /// Without attributes the kernel learns type and number only, and holds no lookup (node id 0).
-  fuse_entry_param entry_of(const DirectoryEntry& entry) {
-    if (entry.attributes != nullptr) return to_entry(fresh(request_, *entry.attributes));
+  static fuse_entry_param entry_of(const DirectoryEntry& entry) {
+    if (entry.attributes != nullptr) return to_entry(*entry.attributes);
     fuse_entry_param parameters{};
     parameters.attr.st_ino = to_integer(entry.ino);
     parameters.attr.st_mode = entry.type;
@@ -311,6 +326,7 @@ class DirectoryPage {
   const Ino directory_;
   const std::span<std::byte> out_;
   std::size_t used_ = 0;
+  std::vector<Attributes> directories_;
 };
 
 void read_directory(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, bool plus) {
@@ -323,6 +339,7 @@ void read_directory(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t 
     } catch (const Error&) {
       if (page.used() == 0) throw;  // else the entries count; the next call fails again
     }
+    page.drop_stale();
     return Data{page.bytes()};
   });
 }
