@@ -44,7 +44,8 @@ build() {
   if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
   mkdir -p "$directory"
-  cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVARVE_TESTS=OFF "${launcher[@]}" \
+  cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DVARVE_TESTS=OFF \
+    -DVARVE_WERROR="${VARVE_WERROR:-OFF}" "${launcher[@]}" \
     >"$directory.log" 2>&1 || { tail -n 30 "$directory.log" >&2; return 1; }
   ninja --quiet -C "$directory" varve
   program=$(cd "$directory" && pwd)/mountd/varve

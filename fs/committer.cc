@@ -19,8 +19,6 @@ constexpr std::uint64_t kSmallestChangeBytes = kBlockBytes;
 /// Failed rounds are tried again after this long when there is no interval.
 constexpr std::uint32_t kRetryMs = 1000;
 
-constexpr Key kHeadInfoKey{kHeadIno, Kind::kHeadInfo, 0};
-
 std::size_t frozen_count(Head& head) {
   const MutexLock lock(head.gate());
   return head.frozen().size();

@@ -15,7 +15,7 @@ constexpr std::size_t kBlockMemory = kBlockBytes + 160;  // with its map node an
 constexpr std::size_t kHoleMemory = 64;
 constexpr std::size_t kSharedMemory = 640;
 
-constexpr std::uint64_t blocks_up(std::uint64_t bytes) {
+constexpr std::uint64_t blocks_holding(std::uint64_t bytes) {
   return bytes / kBlockBytes + (bytes % kBlockBytes != 0 ? 1 : 0);
 }
 
@@ -58,7 +58,7 @@ void FileData::write(std::uint64_t offset, ByteView data) {
 void FileData::punch(std::uint64_t offset, std::uint64_t size) {
   ++changes_;
   const std::uint64_t end = offset > kNoLimit - size ? kNoLimit : offset + size;
-  const std::uint64_t first = blocks_up(offset);
+  const std::uint64_t first = blocks_holding(offset);
   const std::uint64_t last = end / kBlockBytes;
   if (first > last) {  // inside one block
     zero_edge(offset, end);
@@ -71,7 +71,7 @@ void FileData::punch(std::uint64_t offset, std::uint64_t size) {
 
 void FileData::cut(std::uint64_t size) {
   ++changes_;
-  const std::uint64_t first_gone = blocks_up(size);
+  const std::uint64_t first_gone = blocks_holding(size);
   erase_blocks(first_gone, kNoLimit);
   remove_hole(first_gone, kNoLimit);
   if (size % kBlockBytes != 0) {

@@ -10,8 +10,6 @@
 namespace varve {
 namespace {
 
-constexpr Key kHeadInfoKey{kHeadIno, Kind::kHeadInfo, 0};
-
 EditContext context_of(Catalog::Change& change, NodeId head, Txg txg) {
   EditContext out;
   out.txg = txg;

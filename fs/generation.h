@@ -10,6 +10,9 @@
 
 namespace varve {
 
+/// Where a tree keeps the counters of its head.
+inline constexpr Key kHeadInfoKey{kHeadIno, Kind::kHeadInfo, 0};
+
 /// One frozen generation of a volume on its way into the store.
 struct Generation {
   VolumeId volume{};

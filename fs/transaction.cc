@@ -12,7 +12,7 @@
 namespace varve {
 namespace {
 
-constexpr Key kHeadInfoKey{kHeadIno, Kind::kHeadInfo, 0};
+constexpr Key kCountersKey{kHeadIno, Kind::kHeadInfo, 0};
 
 constexpr Key inode_key(Ino ino) { return {ino, Kind::kInode, 0}; }
 
@@ -59,7 +59,7 @@ void Transaction::set_inode(Ino ino, const InodeRecord& record) {
 
 HeadInfoRecord& Transaction::head_info() {
   if (!head_info_) {
-    const std::optional<Bytes> bytes = find(kHeadInfoKey);
+    const std::optional<Bytes> bytes = find(kCountersKey);
     head_info_ = bytes ? HeadInfoRecord::decode(*bytes) : HeadInfoRecord{};
     head_info_before_ = *head_info_;
   }
@@ -144,7 +144,7 @@ void Transaction::commit() {
   head_.gate().assert_held();
   if (head_info_) {
     Bytes now = head_info_->encode();
-    if (now != head_info_before_.encode()) set(kHeadInfoKey, std::move(now));
+    if (now != head_info_before_.encode()) set(kCountersKey, std::move(now));
   }
   if (records_.empty() && data_.empty()) return;
   if (head_.read_only()) throw PosixError(EROFS);

@@ -9,7 +9,7 @@
 namespace varve {
 namespace {
 
-constexpr std::uint8_t kFormat = 1;
+constexpr std::uint8_t kRowFormat = 1;
 
 constexpr std::uint8_t kNodeIsHead = 1;
 constexpr std::uint8_t kNodeIsHidden = 2;
@@ -19,16 +19,16 @@ constexpr std::uint8_t kDeletionIsStuck = 1;
 /// Collects a row's bytes behind the format byte.
 class RowWriter : public ByteWriter {
  public:
-  RowWriter() : ByteWriter(bytes_) { u8(kFormat); }
+  RowWriter() : ByteWriter(bytes_) { u8(kRowFormat); }
   Bytes take() { return std::move(bytes_); }
 
  private:
   Bytes bytes_;
 };
 
-ByteReader reader_of(ByteView bytes, const char* subject) {
+ByteReader row_reader_of(ByteView bytes, const char* subject) {
   ByteReader in(bytes, subject);
-  if (in.u8() != kFormat) in.fail("unknown row format");
+  if (in.u8() != kRowFormat) in.fail("unknown row format");
   return in;
 }
 
@@ -104,7 +104,7 @@ Bytes encode_row(const CountersRow& row) {
 }
 
 CountersRow decode_counters(ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog counters");
+  ByteReader in = row_reader_of(bytes, "catalog counters");
   CountersRow row;
   row.next_volume = in.varint();
   row.next_node = in.varint();
@@ -121,7 +121,7 @@ Bytes encode_row(const FamilyRow& row) {
 }
 
 FamilyRow decode_family(FamilyId id, ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog family");
+  ByteReader in = row_reader_of(bytes, "catalog family");
   FamilyRow row;
   row.id = id;
   row.last_txg = in.varint();
@@ -141,7 +141,7 @@ Bytes encode_row(const LineageNode& row) {
 }
 
 LineageNode decode_node(NodeId id, ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog lineage node");
+  ByteReader in = row_reader_of(bytes, "catalog lineage node");
   LineageNode row;
   row.id = id;
   const std::uint8_t flags = decode_flags(in, kNodeIsHead | kNodeIsHidden);
@@ -170,7 +170,7 @@ Bytes encode_row(const VolumeRow& row) {
 }
 
 VolumeRow decode_volume(VolumeId id, ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog volume");
+  ByteReader in = row_reader_of(bytes, "catalog volume");
   VolumeRow row;
   row.id = id;
   row.protect = decode_flags(in, kVolumeIsProtected) != 0;
@@ -197,7 +197,7 @@ Bytes encode_row(const SnapshotRow& row) {
 }
 
 SnapshotRow decode_snapshot(NodeId id, ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog snapshot");
+  ByteReader in = row_reader_of(bytes, "catalog snapshot");
   SnapshotRow row;
   row.node = id;
   row.volume = decode_id<VolumeId>(in);
@@ -228,7 +228,7 @@ Bytes encode_row(const DeletionRow& row) {
 }
 
 DeletionRow decode_deletion(DeletionId id, ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog deletion");
+  ByteReader in = row_reader_of(bytes, "catalog deletion");
   DeletionRow row;
   row.id = id;
   row.stuck = decode_flags(in, kDeletionIsStuck) != 0;
@@ -255,7 +255,7 @@ Bytes encode_root(const Ptr& catalog) {
 }
 
 Ptr decode_root(ByteView bytes) {
-  ByteReader in = reader_of(bytes, "catalog root");
+  ByteReader in = row_reader_of(bytes, "catalog root");
   const Ptr out = Ptr::decode(in);
   in.expect_done();
   return out;

@@ -12,7 +12,7 @@
 namespace varve {
 namespace {
 
-constexpr std::uint32_t kTypeMask = 0170000;
+constexpr std::uint32_t kFileTypeMask = 0170000;
 constexpr std::uint32_t kDirectory = 0040000;
 
 using What = PathChange::What;
@@ -65,7 +65,7 @@ bool same_xattr(const std::optional<Bytes>& before, const std::optional<Bytes>& 
   return a.name == b.name && same_bytes(a.value, b.value);
 }
 
-bool is_directory(const InodeRecord& inode) { return (inode.mode & kTypeMask) == kDirectory; }
+bool is_directory(const InodeRecord& inode) { return (inode.mode & kFileTypeMask) == kDirectory; }
 
 bool same_content(const InodeRecord& a, const InodeRecord& b) {
   if (is_directory(a) && is_directory(b)) return true;
@@ -78,7 +78,7 @@ bool same_metadata(const InodeRecord& a, const InodeRecord& b) {
 
 /// Branches of a family number their new files alike: the time of birth tells them apart.
 bool same_file(const InodeRecord& a, const InodeRecord& b) {
-  return (a.mode & kTypeMask) == (b.mode & kTypeMask) && a.btime == b.btime;
+  return (a.mode & kFileTypeMask) == (b.mode & kFileTypeMask) && a.btime == b.btime;
 }
 
 /// The records of one kind of one inode.
@@ -248,7 +248,7 @@ std::string PathDiff::unchanged_path(Ino ino, const InodeRecord& inode,
 /// A file that both trees have: names that went are paired with names that came.
 void PathDiff::report_one_file(Ino ino, const InodeChange& change, const InodeRecord& before,
                                const InodeRecord& after) {
-  const std::uint32_t type = after.mode & kTypeMask;
+  const std::uint32_t type = after.mode & kFileTypeMask;
   std::set<std::string> removed = paths(before_, change.removed);
   std::set<std::string> added = paths(after_, change.added);
   // An entry that only moved to another slot is no change.

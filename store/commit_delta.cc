@@ -39,7 +39,7 @@ void put_birth(ByteWriter& out, const CommitDelta::Birth& birth) {
   out.varint(placement.mirror.offset);
 }
 
-Digest take_digest(ByteReader& in) {
+Digest take_object_digest(ByteReader& in) {
   Digest digest;
   const ByteView bytes = in.raw(digest.bytes.size());
   std::copy(bytes.begin(), bytes.end(), digest.bytes.begin());
@@ -56,7 +56,7 @@ Location take_location(ByteReader& in) {
 
 CommitDelta::Birth take_birth(ByteReader& in) {
   CommitDelta::Birth birth;
-  birth.digest = take_digest(in);
+  birth.digest = take_object_digest(in);
   const std::uint8_t flags = in.u8();
   if ((flags & ~kKnownFlags) != 0) in.fail("unknown flags");
   birth.births = in.varint();
@@ -124,7 +124,7 @@ CommitDelta CommitDelta::decode(ByteView bytes) {
   delta.releases.reserve(releases);
   for (std::size_t i = 0; i < releases; ++i) {
     Release release;
-    release.digest = take_digest(in);
+    release.digest = take_object_digest(in);
     release.count = in.varint();
     delta.releases.push_back(release);
     expect_ascending(in, delta.releases);

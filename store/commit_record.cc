@@ -7,7 +7,7 @@ namespace varve {
 
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kCommitRecordVersion = 1;
 
 }  // namespace
 
@@ -15,7 +15,7 @@ Bytes CommitRecord::encode() const {
   Bytes out;
   out.reserve(64 + root.size() + delta.size());
   ByteWriter writer(out);
-  writer.u8(kVersion);
+  writer.u8(kCommitRecordVersion);
   writer.u64(csn);
   writer.u64(replay_from);
   writer.sized(ByteView(root));
@@ -25,7 +25,7 @@ Bytes CommitRecord::encode() const {
 
 CommitRecord CommitRecord::decode(ByteView payload) {
   ByteReader reader(payload, "commit record");
-  if (reader.u8() != kVersion) reader.fail("of an unknown version");
+  if (reader.u8() != kCommitRecordVersion) reader.fail("of an unknown version");
   CommitRecord out;
   out.csn = reader.u64();
   out.replay_from = reader.u64();

@@ -128,7 +128,7 @@ void build(SegmentSet& segments, const std::string& path, const StoreId& store) 
   builder.finish(segments.last_id());
 }
 
-std::string directory_of(const std::string& path) {
+std::string parent_directory(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
@@ -145,7 +145,7 @@ void put_aside(Disk& disk, const std::string& path) {
   for (const char* suffix : {"-wal", ""}) {
     if (disk.exists(path + suffix)) disk.rename(path + suffix, aside + suffix);
   }
-  disk.sync_directory(directory_of(path));
+  disk.sync_directory(parent_directory(path));
 }
 
 }  // namespace
@@ -158,7 +158,7 @@ void rebuild_index(Disk& disk, SegmentSet& segments, const std::string& path,
   put_aside(disk, path);
   disk.rename(fresh, path);
   disk.remove(index_damage_mark(path));
-  disk.sync_directory(directory_of(path));
+  disk.sync_directory(parent_directory(path));
 }
 
 }  // namespace varve

@@ -11,8 +11,8 @@ namespace varve {
 
 namespace {
 
-constexpr std::uint32_t kRecordMagic = 0x4e4a5256;  // "VRJN"
-constexpr std::size_t kRecordMagicAt = 8;           // after the checksum
+constexpr std::uint32_t kJournalRecordMagic = 0x4e4a5256;  // "VRJN"
+constexpr std::size_t kJournalRecordMagicAt = 8;           // after the checksum
 constexpr char kFileMagic[] = "VARVEJNL";
 
 template <class T>
@@ -77,7 +77,7 @@ std::optional<JournalFileHeader> JournalFileHeader::decode(
 
 void JournalRecordHeader::seal(std::span<std::byte> record, std::uint64_t seed) const {
   VARVE_CHECK(record.size() == kJournalRecordHeaderBytes + payload_bytes);
-  store_at(record, 8, kRecordMagic);
+  store_at(record, 8, kJournalRecordMagic);
   store_at(record, 12, payload_bytes);
   store_at(record, 16, lsn);
   store_at(record, 24, durable_lsn);
@@ -92,7 +92,7 @@ void JournalRecordHeader::seal(std::span<std::byte> record, std::uint64_t seed) 
 
 std::optional<JournalRecordHeader> JournalRecordHeader::parse(ByteView bytes) {
   if (bytes.size() < kJournalRecordHeaderBytes) return std::nullopt;
-  if (load<std::uint32_t>(bytes, kRecordMagicAt) != kRecordMagic) return std::nullopt;
+  if (load<std::uint32_t>(bytes, kJournalRecordMagicAt) != kJournalRecordMagic) return std::nullopt;
   JournalRecordHeader out;
   out.payload_bytes = load<std::uint32_t>(bytes, 12);
   out.lsn = load<std::uint64_t>(bytes, 16);

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kWindowBytes = 1 << 20;
 
 /// Reads pieces of journal files through one buffer.
-class Window {
+class JournalWindow {
  public:
   /// `size` bytes of `file` at `offset`; empty if the file ends before. Valid until the next call.
   std::optional<ByteView> view(const File& file, std::uint64_t offset, std::uint64_t size,
@@ -184,7 +184,7 @@ class Scanner {
   const JournalLayout layout_;
   const std::uint64_t seed_;
   std::uint32_t epoch_;
-  Window window_;
+  JournalWindow window_;
   JournalScanResult result_;
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kSegmentMagic = 0x3147455345565256ull;  // "VRVESEG1"
 constexpr std::uint64_t kFooterMagic = 0x31544F4645565256ull;   // "VRVEFOT1"
-constexpr std::uint32_t kRecordMagic = 0x43455256u;             // "VREC"
+constexpr std::uint32_t kSegmentRecordMagic = 0x43455256u;      // "VREC"
 constexpr std::uint8_t kRecordVersion = 1;
 constexpr std::uint32_t kMirrorFlag = 1;
 
@@ -98,7 +98,7 @@ void encode_record_header(const SegmentIdentity& identity, std::uint64_t offset,
   Bytes bytes;
   bytes.reserve(kRecordHeaderBytes);
   ByteWriter out(bytes);
-  out.u32(kRecordMagic);
+  out.u32(kSegmentRecordMagic);
   out.u8(kRecordVersion);
   out.u8(static_cast<std::uint8_t>(header.kind));
   out.u8(static_cast<std::uint8_t>(header.codec));
@@ -117,7 +117,7 @@ std::optional<RecordHeader> decode_record_header(const SegmentIdentity& identity
                                                  std::uint64_t offset, ByteView bytes) {
   if (bytes.size() < kRecordHeaderBytes) return std::nullopt;
   ByteReader in(bytes.first(kRecordHeaderBytes), "record header");
-  if (in.u32() != kRecordMagic) return std::nullopt;
+  if (in.u32() != kSegmentRecordMagic) return std::nullopt;
   const std::uint8_t version = in.u8();
   const std::uint8_t kind = in.u8();
   const std::uint8_t codec = in.u8();

@@ -16,7 +16,7 @@ namespace varve {
 namespace {
 
 constexpr std::string_view kMagic = "VARVESUP";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kSuperblockVersion = 1;
 constexpr std::uint32_t kFlagClean = 1;
 constexpr std::size_t kSlots = 2;
 
@@ -41,7 +41,7 @@ Bytes Superblock::encode() const {
   ByteWriter writer(out);
   writer.u64(0);
   writer.raw(as_bytes(kMagic));
-  writer.u32(kVersion);
+  writer.u32(kSuperblockVersion);
   writer.u32(clean ? kFlagClean : 0);
   writer.raw(id);
   writer.u64(sequence);
@@ -63,7 +63,8 @@ std::optional<Superblock> Superblock::decode(ByteView slot) {
   if (slot.size() != kBytes) return std::nullopt;
   ByteReader reader(slot, "superblock");
   if (reader.u64() != checksum_of(slot.subspan(8))) return std::nullopt;
-  if (as_text(reader.raw(kMagic.size())) != kMagic || reader.u32() != kVersion) return std::nullopt;
+  if (as_text(reader.raw(kMagic.size())) != kMagic || reader.u32() != kSuperblockVersion)
+    return std::nullopt;
   const std::uint32_t flags = reader.u32();
   if ((flags & ~kFlagClean) != 0) return std::nullopt;
   Superblock out;

@@ -21,14 +21,22 @@ report() {
   printf '  %s\n' "${lines//$'\n'/$'\n'  }"
 }
 
-# Files of this project below `path...`, tracked or about to be; all files where this is no git checkout.
-files() {
-  if git rev-parse --git-dir >/dev/null 2>&1; then
-    git -c safe.directory='*' ls-files --cached --others --exclude-standard -- "$@" | sort -u |
-      while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done
+# Every file of this project, tracked or about to be; all files where this is no git checkout. Listed once.
+all_files=$(
+  if git -c safe.directory='*' rev-parse --git-dir >/dev/null 2>&1; then
+    git -c safe.directory='*' ls-files --cached --others --exclude-standard -z | sort -zu |
+      xargs -0 -r stat --printf '%F\t%n\n' 2>/dev/null | sed -n 's/^regular \(empty \)\{0,1\}file\t//p'
   else
-    find "$@" -type f -not -path './build*' 2>/dev/null | sed 's|^\./||' | sort
+    find . -type f -not -path './build*' | sed 's|^\./||' | sort
   fi
+)
+
+# The files below `path...`.
+files() {
+  local path
+  for path in "$@"; do
+    if [ "$path" = . ]; then echo "$all_files"; else awk -v under="$path/" 'index($0, under) == 1' <<<"$all_files"; fi
+  done
 }
 
 # search PATTERN PATH...: file:line:text of each match
@@ -83,18 +91,20 @@ code '\bstd::(mutex|shared_mutex|recursive_mutex|condition_variable|lock_guard|u
 
 sources() { files . | grep -E '(\.(h|cc|cpp|sh|py|cmake)|(^|/)CMakeLists\.txt|^\.ci/run)$'; }
 
-sources | while read -r file; do
-  head -n 4 "$file" | grep -q 'SPDX-License-Identifier: Apache-2\.0' || echo "$file"
-done | report "no SPDX line at the top"
+# each_of PROGRAM: runs an awk program over all the files on standard input at once.
+each_of() { xargs -r -d '\n' awk "$1"; }
 
-sources | while read -r file; do
-  lines=$(wc -l <"$file")
-  [ "$lines" -le 600 ] || echo "$file: $lines lines"
-done | report "more than 600 lines"
+# lacks N PATTERN: an awk program that names each file none of whose first N lines matches, the empty ones too.
+lacks() {
+  printf '%s' "BEGIN { for (i = 1; i < ARGC; i++) missing[ARGV[i]] } FNR <= $1 && /$2/ { delete missing[FILENAME] }
+    END { for (file in missing) print file }"
+}
 
-files . | grep -E '\.h$' | while read -r file; do
-  grep -qx '#pragma once' "$file" || echo "$file"
-done | report "no #pragma once"
+sources | each_of "$(lacks 4 'SPDX-License-Identifier: Apache-2\.0')" | report "no SPDX line at the top"
+
+sources | each_of 'FNR == 601 { print FILENAME ": more than 600 lines" }' | report "more than 600 lines"
+
+files . | grep -E '\.h$' | each_of "$(lacks 1000000 '^#pragma once$')" | report "no #pragma once"
 
 search '(^|[^A-Za-z0-9_.])/(wor[k]|roo[t])/|\b(deb|security|registry|snapshot)\.[a-z]+\.(org|com)\b' . |
   grep -v '^docs/seeds\.md:' | report "a path of one machine, or a package registry's host"
@@ -105,9 +115,8 @@ search '\b(TOD[O]|FIXM[E]|XX[X])\b' store snapshot fs mountd tests examples cmak
 code 'GTEST_SKI[P]|DISABLE[D]_|EXPECT_TRUE\(true\)|\b(sleep_for|sleep_until|usleep)\(' tests | grep -v '^tests/bench/' |
   report "a test that may not test, or that waits on the clock"
 
-files . | grep -E '(\.sh|\.py|^\.ci/run)$' | while read -r file; do
-  head -n 1 "$file" | grep -q '^#!' && [ ! -x "$file" ] && echo "$file"
-done | report "a program without its executable bit"
+files . | grep -E '(\.sh|\.py|^\.ci/run)$' | each_of 'FNR == 1 && /^#!/ { print FILENAME }' |
+  while read -r file; do [ -x "$file" ] || echo "$file"; done | report "a program without its executable bit"
 
 if [ "$breaches" -eq 0 ]; then
   echo "layers: $(sources | wc -l) files, no breach"

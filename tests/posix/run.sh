@@ -3,9 +3,12 @@
 #
 # Mounts fresh volumes and holds them to POSIX from the outside.
 #
-#   tests/posix/run.sh BUILD_DIR [PART...]       parts: suite exerciser namespace pjdfstest (all without)
+#   tests/posix/run.sh BUILD_DIR [PART...]       parts: suite exerciser namespace pjdfstest (all without), and long
 #
-# PJDFSTEST names a checkout of the pjdfstest suite; VARVE_POSIX_SEEDS the exerciser's seeds (default "1 2 3 4").
+# `long` is the exerciser at 100,000 operations and the namespace at 20,000, each seed plain, with snapshots, with
+# remounts and with kills of the daemon: some 20 minutes.
+#
+# PJDFSTEST names a checkout of the pjdfstest suite; VARVE_POSIX_SEEDS the seeds (default "1 2 3 4").
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 here=$PWD
@@ -70,8 +73,11 @@ snapshot_is_frozen() {
   varve_umount "$view"
 }
 
+# namespace_stress DIR SEED [OPTION...]
 namespace_stress() {
-  mkdir "$1/seed-$2" && "$programs/varve_namespace_stress" --seed "$2" "$1/seed-$2"
+  local directory=$1/seed-$2 seed=$2
+  shift 2
+  mkdir "$directory" && "$programs/varve_namespace_stress" --seed "$seed" "$@" "$directory"
 }
 
 # The tree that a stress left is the same after a remount, in a snapshot, and after the daemon was killed.
@@ -98,6 +104,16 @@ same_tree() {
   [ "$now" = "$2" ] || { echo "$3 the tree is different: $now" >&2; return 1; }
 }
 
+# exercise_with HOOK VOLUME DIR SEED OPS EVERY: with snapshots, remounts or crashes (or `nothing`) between operations.
+exercise_with() {
+  local hook=$1 volume=$2 directory=$3 seed=$4 ops=$5 every=$6 options=()
+  case $hook in
+    snapshot) options=(--hook-every "$every" --hook "$SCRATCH/hooks/snapshot $seed $volume") ;;
+    remount | crash) options=(--hook-every "$every" --closed-hook "$SCRATCH/hooks/$hook $volume $directory") ;;
+  esac
+  exercise "$volume" "$directory" "$seed" "$ops" "${options[@]}"
+}
+
 if wanted suite; then
   part "mount a volume for the suite" 60 start_volume suite
   MOUNT=$SCRATCH/mnt-suite
@@ -110,14 +126,11 @@ if wanted exerciser; then
   part "mount a volume for the exerciser" 60 start_volume exerciser
   MOUNT=$SCRATCH/mnt-exerciser
   for seed in $seeds; do
-    part "exerciser, seed $seed" 300 exercise exerciser "$MOUNT" "$seed" 10000
-    part "exerciser with snapshots, seed $seed" 300 exercise exerciser "$MOUNT" "$seed" 6000 \
-      --hook-every 500 --hook "$SCRATCH/hooks/snapshot $seed exerciser"
+    part "exerciser, seed $seed" 300 exercise_with nothing exerciser "$MOUNT" "$seed" 10000 0
+    part "exerciser with snapshots, seed $seed" 300 exercise_with snapshot exerciser "$MOUNT" "$seed" 6000 500
   done
-  part "exerciser with remounts" 300 exercise exerciser "$MOUNT" 11 5000 \
-    --hook-every 500 --closed-hook "$SCRATCH/hooks/remount exerciser $MOUNT"
-  part "exerciser with kill -9 of the daemon" 300 exercise exerciser "$MOUNT" 12 5000 \
-    --hook-every 500 --closed-hook "$SCRATCH/hooks/crash exerciser $MOUNT"
+  part "exerciser with remounts" 300 exercise_with remount exerciser "$MOUNT" 11 5000 500
+  part "exerciser with kill -9 of the daemon" 300 exercise_with crash exerciser "$MOUNT" 12 5000 500
   part "a snapshot stays as it was" 120 snapshot_is_frozen exerciser "$MOUNT"
 fi
 
@@ -131,6 +144,21 @@ fi
 if wanted pjdfstest; then
   part "mount a volume for pjdfstest" 60 start_volume pjdfstest
   part "pjdfstest" 1500 bash tests/posix/pjdfstest.sh "$SCRATCH/mnt-pjdfstest"
+fi
+
+if wanted long; then
+  write_hooks
+  part "mount a volume for the long runs" 60 start_volume long
+  MOUNT=$SCRATCH/mnt-long
+  for seed in $seeds; do
+    for hook in nothing snapshot remount crash; do
+      part "exerciser, 100,000 operations, $hook, seed $seed" 1800 exercise_with "$hook" long "$MOUNT" "$seed" 100000 2000
+    done
+    part "namespace stress, 20,000 operations a thread, seed $seed" 1800 namespace_stress "$MOUNT" "$seed" --ops 20000
+  done
+  for seed in 21 22 23 24 25 26 27 28; do
+    part "namespace stress, seed $seed" 600 namespace_stress "$MOUNT" "$seed"
+  done
 fi
 
 fixture_end

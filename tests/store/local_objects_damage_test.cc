@@ -16,7 +16,7 @@ using test::LocalStore;
 using test::random_content;
 using test::text_content;
 
-StoreOptions without_cache() {
+StoreOptions uncached() {
   StoreOptions options = LocalStore::small_options();
   options.object_cache_bytes = 0;
   return options;
@@ -40,7 +40,7 @@ class DamageTest : public ::testing::Test {
     }
   }
 
-  LocalStore store_{without_cache()};
+  LocalStore store_{uncached()};
 };
 
 TEST_F(DamageTest, DamageInEachPartOfARecordIsAnErrorThatNamesTheObject) {

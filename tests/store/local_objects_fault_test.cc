@@ -13,7 +13,7 @@ using test::LocalStore;
 using test::random_content;
 using test::text_content;
 
-StoreOptions small_segments() {
+StoreOptions segments_without_cache() {
   StoreOptions options = LocalStore::small_options();
   options.object_cache_bytes = 0;
   options.segment_bytes = 64 << 10;
@@ -48,7 +48,7 @@ void fail_each_call(DiskCall call, int code, bool then_reopen) {
   for (std::uint64_t nth = 1;; ++nth) {
     SCOPED_TRACE("call " + std::to_string(static_cast<int>(call)) + " number " +
                  std::to_string(nth));
-    LocalStore store(small_segments());
+    LocalStore store(segments_without_cache());
     Work before;
     auto batch = store->begin();
     put_some(*batch, 1, before);
@@ -110,7 +110,7 @@ TEST(LocalObjectsFaults, ATruncatedFooterIsNoFailure) {
 }
 
 TEST(LocalObjectsFaults, AfterAFailedSyncReadsGoOnAndCommitsAreRefused) {
-  LocalStore store(small_segments());
+  LocalStore store(segments_without_cache());
   const Digest digest = store.commit_one(random_content(1, 5000));
   store.plan().fail(DiskCall::kSync, 1, EIO, false, "segments");
   EXPECT_THROW(store.commit_one(random_content(2, 5000)), StoreError);
@@ -133,7 +133,7 @@ TEST(LocalObjectsFaults, CreationReportsAFullDisk) {
 }
 
 TEST(LocalObjectsFaults, OpeningFailsWithoutHarm) {
-  LocalStore store(small_segments());
+  LocalStore store(segments_without_cache());
   const Digest digest = store.commit_one(random_content(1, 5000));
   store->close();
   store.crash();
@@ -149,7 +149,7 @@ TEST(LocalObjectsFaults, AFailedRebuildIsTriedAgainAtTheNextStart) {
        {DiskCall::kRename, DiskCall::kRemove, DiskCall::kSyncDirectory, DiskCall::kRead}) {
     for (std::uint64_t nth = 1; nth <= 3; ++nth) {
       SCOPED_TRACE(std::to_string(static_cast<int>(call)) + " " + std::to_string(nth));
-      LocalStore store(small_segments());
+      LocalStore store(segments_without_cache());
       Work work;
       auto batch = store->begin();
       put_some(*batch, 1, work);

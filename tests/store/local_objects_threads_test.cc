@@ -15,7 +15,7 @@ using test::LocalStore;
 using test::random_content;
 using test::text_content;
 
-StoreOptions small_segments() {
+StoreOptions small_cached_segments() {
   StoreOptions options = LocalStore::small_options();
   options.object_cache_bytes = 64 << 10;  // most reads reach the segments
   options.segment_bytes = 128 << 10;
@@ -23,7 +23,7 @@ StoreOptions small_segments() {
 }
 
 TEST(LocalObjectsThreads, SeveralThreadsFillOneBatch) {
-  LocalStore store(small_segments());
+  LocalStore store(small_cached_segments());
   auto batch = store->begin();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -52,7 +52,7 @@ Bytes content_of(std::uint64_t slot, std::uint64_t round) {
 TEST(LocalObjectsThreads, ReadsPutsReclaimAndCompactionRunTogether) {
   constexpr std::uint64_t kSlots = 40;
   constexpr std::uint64_t kRounds = 60;
-  LocalStore store(small_segments());
+  LocalStore store(small_cached_segments());
   std::atomic<std::uint64_t> published{0};
   std::atomic<bool> done{false};
   {
@@ -123,7 +123,7 @@ TEST(LocalObjectsThreads, ReadsPutsReclaimAndCompactionRunTogether) {
 }
 
 TEST(LocalObjectsThreads, DeduplicationRacesWithReclaim) {
-  LocalStore store(small_segments());
+  LocalStore store(small_cached_segments());
   std::atomic<bool> done{false};
   std::thread reclaimer([&] {
     LocalObjects::ReclaimLimits limits;

@@ -14,7 +14,7 @@ using test::LocalStore;
 using test::random_content;
 using test::text_content;
 
-StoreOptions without_cache() {
+StoreOptions uncached_small() {
   StoreOptions options = LocalStore::small_options();
   options.object_cache_bytes = 0;
   options.segment_bytes = 256 << 10;
@@ -60,7 +60,7 @@ class ReclaimTest : public ::testing::Test {
     }
   }
 
-  LocalStore store_{without_cache()};
+  LocalStore store_{uncached_small()};
 };
 
 TEST_F(ReclaimTest, NothingIsFreedWhileEverythingLives) {
@@ -250,7 +250,7 @@ TEST_F(ReclaimTest, AFailureAtEachStepLosesNothing) {
                              Fault{DiskCall::kSync, EIO}, Fault{DiskCall::kRemove, EIO}}) {
     for (const std::uint64_t nth : {1u, 2u, 3u, 8u}) {
       SCOPED_TRACE(std::to_string(static_cast<int>(fault.call)) + " call " + std::to_string(nth));
-      LocalStore store(without_cache());
+      LocalStore store(uncached_small());
       std::vector<Digest> digests;
       auto batch = store->begin();
       for (std::uint64_t i = 0; i < 100; ++i) {

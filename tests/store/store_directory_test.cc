@@ -20,7 +20,7 @@ namespace {
 using test::FaultDisk;
 using test::TempDirectory;
 
-StoreFormat example() {
+StoreFormat example_format() {
   StoreFormat format;
   for (std::size_t i = 0; i < format.id.size(); ++i) format.id[i] = static_cast<std::byte>(i * 17);
   return format;
@@ -45,17 +45,17 @@ bool mentions(const Refused& error, const std::string& text) {
 }
 
 TEST(StoreFormat, SaysEverythingInSixLines) {
-  const std::string text = example().encode();
+  const std::string text = example_format().encode();
   EXPECT_EQ(text,
             "varve store\nformat: 1\nneeds: varve 0.1\nid: 00112233445566778899aabbccddeeff\n"
             "incompat:\ncompat:\n");
   const StoreFormat read = StoreFormat::decode(text, "FORMAT");
-  EXPECT_EQ(read.id, example().id);
+  EXPECT_EQ(read.id, example_format().id);
   EXPECT_EQ(read.version, 1u);
 }
 
 TEST(StoreFormat, IgnoresCompatibleFeatures) {
-  StoreFormat format = example();
+  StoreFormat format = example_format();
   format.compat = {"one", "two"};
   const StoreFormat read = StoreFormat::decode(format.encode(), "FORMAT");
   EXPECT_EQ(read.compat, format.compat);
@@ -71,7 +71,7 @@ TEST(StoreFormat, RefusesANewerFormatAndNamesTheReleaseThatCan) {
 }
 
 TEST(StoreFormat, RefusesAnUnknownFeatureAndNamesIt) {
-  StoreFormat format = example();
+  StoreFormat format = example_format();
   format.incompat = {"quantum-segments"};
   format.needs = "varve 9.0";
   const Refused error = refused([&] { StoreFormat::decode(format.encode(), "FORMAT"); });
@@ -81,7 +81,7 @@ TEST(StoreFormat, RefusesAnUnknownFeatureAndNamesIt) {
 }
 
 TEST(StoreFormat, CallsAnythingElseDamaged) {
-  const std::string good = example().encode();
+  const std::string good = example_format().encode();
   for (const std::string& bad : {std::string(), std::string("varve store\n"), good + "more\n",
                                  good.substr(0, good.size() - 1), std::string("\0\0\0\0", 4),
                                  std::string("varve store\nformat: x\n")}) {
@@ -99,10 +99,10 @@ TEST(StoreDirectory, IsAStoreOnlyWhenFormatIsWritten) {
   {
     StoreDirectory made = StoreDirectory::prepare(disk, path);
     EXPECT_FALSE(StoreDirectory::exists(disk, path));
-    made.write_format(example());
+    made.write_format(example_format());
   }
   EXPECT_TRUE(StoreDirectory::exists(disk, path));
-  EXPECT_EQ(StoreDirectory::open(disk, path).format().id, example().id);
+  EXPECT_EQ(StoreDirectory::open(disk, path).format().id, example_format().id);
   EXPECT_EQ(refused([&] { StoreDirectory::prepare(disk, path); }).code, EEXIST);
 }
 
@@ -134,7 +134,7 @@ TEST(StoreDirectory, SaysWhoHasIt) {
   const std::string path = directory / "store";
   {
     StoreDirectory made = StoreDirectory::prepare(disk, path);
-    made.write_format(example());
+    made.write_format(example_format());
     const Refused error = refused([&] { StoreDirectory::open(disk, path); });
     EXPECT_EQ(error.code, EBUSY);
     EXPECT_TRUE(mentions(error, std::to_string(::getpid()))) << error.what;
@@ -146,10 +146,10 @@ TEST(StoreDirectory, OpensThoughTheDiskIsFull) {
   const TempDirectory directory;
   FaultDisk disk;
   const std::string path = directory / "store";
-  StoreDirectory::prepare(disk, path).write_format(example());
+  StoreDirectory::prepare(disk, path).write_format(example_format());
   disk.plan().fail(test::DiskCall::kTruncate, 1, ENOSPC, true);
   disk.plan().fail(test::DiskCall::kWrite, 1, ENOSPC, true);
-  EXPECT_EQ(StoreDirectory::open(disk, path).format().id, example().id);
+  EXPECT_EQ(StoreDirectory::open(disk, path).format().id, example_format().id);
 }
 
 TEST(StoreDirectory, SaysWhatIsMissing) {

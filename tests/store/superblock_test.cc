@@ -19,7 +19,7 @@ using test::DiskCall;
 using test::FaultDisk;
 using test::TempDirectory;
 
-Superblock example() {
+Superblock example_superblock() {
   Superblock block;
   block.sequence = 1;
   block.id.fill(std::byte{3});
@@ -35,7 +35,7 @@ Superblock example() {
 
 class SuperblockTest : public ::testing::Test {
  protected:
-  SuperblockTest() { SuperblockFile::create(disk_, path_, example()); }
+  SuperblockTest() { SuperblockFile::create(disk_, path_, example_superblock()); }
 
   void flip(std::uint64_t offset) {
     std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
@@ -44,7 +44,7 @@ class SuperblockTest : public ::testing::Test {
     file.seekp(static_cast<std::streamoff>(offset));
     file.put(static_cast<char>(old ^ 0x10));
   }
-  SuperblockFile open() { return SuperblockFile(disk_, path_, example().id); }
+  SuperblockFile open() { return SuperblockFile(disk_, path_, example_superblock().id); }
 
   TempDirectory directory_;
   FaultDisk disk_;
@@ -54,7 +54,7 @@ class SuperblockTest : public ::testing::Test {
 TEST_F(SuperblockTest, GivesBackEveryField) {
   const Superblock block = open().current();
   EXPECT_EQ(block.csn, 77u);
-  EXPECT_EQ(block.root, example().root);
+  EXPECT_EQ(block.root, example_superblock().root);
   EXPECT_EQ(block.journal_start_lsn, 4096u);
   EXPECT_EQ(block.durable_lsn, 8192u);
   EXPECT_EQ(block.replay_from, 5000u);
@@ -64,7 +64,7 @@ TEST_F(SuperblockTest, GivesBackEveryField) {
 }
 
 TEST_F(SuperblockTest, HoldsTheLargestRoot) {
-  Superblock block = example();
+  Superblock block = example_superblock();
   block.root.assign(Store::kMaxRootBytes, std::byte{0xab});
   block.clean = true;
   SuperblockFile file = open();
@@ -121,7 +121,7 @@ TEST_F(SuperblockTest, RefusesWhenBothAreDamagedAndSaysWhatToDo) {
 }
 
 TEST_F(SuperblockTest, RefusesAShortFileAndAnotherStores) {
-  StoreId other = example().id;
+  StoreId other = example_superblock().id;
   other[0] = std::byte{4};
   EXPECT_THROW(SuperblockFile(disk_, path_, other), CorruptionError);
   disk_.open(path_, Disk::Mode::kReadWrite)->truncate(4000);
@@ -142,10 +142,10 @@ TEST_F(SuperblockTest, KeepsTheOldOneWhenTheWriteOrSyncFails) {
 }
 
 TEST_F(SuperblockTest, RefusesImpossibleFieldsBehindAGoodChecksum) {
-  Superblock block = example();
+  Superblock block = example_superblock();
   block.durable_lsn = 1;  // before the start
   EXPECT_DEATH(block.encode(), "possible");
-  Bytes slot = example().encode();
+  Bytes slot = example_superblock().encode();
   EXPECT_TRUE(Superblock::decode(slot).has_value());
   slot.pop_back();
   EXPECT_FALSE(Superblock::decode(slot).has_value());
