@@ -70,7 +70,8 @@ install_packages() {
   [ "${#missing[@]}" -eq 0 ] && return 0
   if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null 2>&1 || ! sudo -n true 2>/dev/null; then
-      echo "packages: missing and neither root nor sudo without password: apt-get install ${missing[*]}" >&2
+      echo "packages: some are missing, and this account is neither root nor has sudo without a password." >&2
+      echo "packages: have an administrator run: apt-get install --no-install-recommends ${missing[*]}" >&2
       return 1
     fi
     as_root=(sudo -n)

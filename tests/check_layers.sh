@@ -27,7 +27,7 @@ all_files=$(
     git -c safe.directory='*' ls-files --cached --others --exclude-standard -z | sort -zu |
       xargs -0 -r stat --printf '%F\t%n\n' 2>/dev/null | sed -n 's/^regular \(empty \)\{0,1\}file\t//p'
   else
-    find . -type f -not -path './build*' | sed 's|^\./||' | sort
+    find . -type f -not -path './build*' -not -path './.git/*' | sed 's|^\./||' | sort
   fi
 )
 

@@ -41,8 +41,11 @@ unset VARVE_STORE
 
 # configure NAME [CMAKE OPTION...]: the build directory $build_root/NAME
 configure() {
-  local name=$1 launcher=()
+  local name=$1 launcher=() tool
   shift
+  for tool in cmake ninja pkg-config; do
+    command -v "$tool" >/dev/null || { echo "there is no $tool: install the packages named above"; return 1; }
+  done
   if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache); fi
   cmake -S "$root" -B "$build_root/$name" -G Ninja -DVARVE_WERROR=ON "${launcher[@]}" "$@" >"$build_root/$name.log" 2>&1 || {
     tail -n 40 "$build_root/$name.log"
