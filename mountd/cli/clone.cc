@@ -10,14 +10,14 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kCloneOptions{
     Option{0, "name", "NAME", "The new volume's name, as well as the argument"},
     kSizeOption,
     kLabelOption,
     kProtectOption,
 };
 
-int run(const Invocation& invocation) {
+int run_clone(const Invocation& invocation) {
   std::optional<std::string> name = invocation.value("name");
   if (invocation.arguments.size() > 1) {
     if (name && *name != invocation.arguments[1])
@@ -41,9 +41,9 @@ const Command kClone{
     "Create a writable volume from a volume or snapshot",
     "Nothing is copied: both share what is equal. Of a VOLUME its present state is taken (as a\n"
     "snapshot that stays). The size is that of the source unless given. Prints the name.",
-    kOptions,
+    kCloneOptions,
     1,
     2,
-    run};
+    run_clone};
 
 }  // namespace varve::cli

@@ -19,7 +19,7 @@ namespace {
 
 constexpr unsigned kMaxIdleSeconds = 1'000'000;
 
-constexpr std::array kOptions{
+constexpr std::array kDaemonRunOptions{
     Option{'f', "foreground", nullptr, "Stay in the foreground and log to standard error"},
     Option{0, "idle-exit", "SECONDS", "End after so long without mounts and requests; 0: never"},
     Option{0, "ready-fd", "FD", ""},
@@ -33,7 +33,7 @@ void serve_detached(DaemonOptions& options, int ready_socket) {
   run_daemon(options);
 }
 
-int run(const Invocation& invocation) {
+int run_daemon_run(const Invocation& invocation) {
   DaemonOptions options;
   options.store = store_location(invocation.store);
   options.idle_exit_seconds = invocation.number("idle-exit", kMaxIdleSeconds).value_or(0);
@@ -63,9 +63,9 @@ const Command kDaemonRun{
     "'varve mount' starts one when none runs; this command is for service managers and for those "
     "who\n"
     "want it to stay. Returns when the daemon is ready, or serves until it ends with --foreground.",
-    kOptions,
+    kDaemonRunOptions,
     0,
     0,
-    run};
+    run_daemon_run};
 
 }  // namespace varve::cli

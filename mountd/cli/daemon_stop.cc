@@ -18,11 +18,11 @@ namespace {
 
 constexpr int kEndWaitMs = 120'000;
 
-constexpr std::array kOptions{
+constexpr std::array kDaemonStopOptions{
     Option{'f', "force", nullptr, "Detach mounts that are in use; their programs get errors"},
 };
 
-int run(const Invocation& invocation) {
+int run_daemon_stop(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   if (!service.connect()) throw UserError(ENOENT, "no daemon runs for store " + service.store());
   Json request = Json::object();
@@ -47,9 +47,9 @@ const Command kDaemonStop{
     "",
     "Unmount everything and end the daemon of a store",
     "Refused when a mount is in use, unless --force is given. Returns when the daemon has ended.",
-    kOptions,
+    kDaemonStopOptions,
     0,
     0,
-    run};
+    run_daemon_stop};
 
 }  // namespace varve::cli

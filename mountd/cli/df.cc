@@ -10,7 +10,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kDfOptions{
     Option{0, "json", nullptr, "Print JSON, sizes in bytes"},
 };
 
@@ -39,7 +39,7 @@ void print_figures(const Json& figures) {
              size_text(store["total_bytes"].get<std::uint64_t>()) + " are free");
 }
 
-int run(const Invocation& invocation) {
+int run_df(const Invocation& invocation) {
   Service service(invocation);
   Json figures;
   if (invocation.arguments.empty()) {
@@ -70,9 +70,9 @@ const Command kDf{
     "[VOLUME...]",
     "Show the space that volumes use",
     "USED counts the data of the files; what volumes and snapshots share is stored once.",
-    kOptions,
+    kDfOptions,
     0,
     static_cast<std::size_t>(-1),
-    run};
+    run_df};
 
 }  // namespace varve::cli

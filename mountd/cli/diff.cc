@@ -9,7 +9,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kDiffOptions{
     Option{0, "json", nullptr, "Print JSON"},
 };
 
@@ -32,7 +32,7 @@ std::string line_of(const Json& change) {
   return "R " + escaped(path_of(change, "old_path")) + " -> " + path;
 }
 
-int run(const Invocation& invocation) {
+int run_diff(const Invocation& invocation) {
   const std::string& before = invocation.arguments[0];
   std::string after = invocation.arguments.back();
   if (invocation.arguments.size() == 1) {
@@ -63,9 +63,9 @@ const Command kDiff{
     "List the paths that differ between two states",
     "Each side is VOLUME@SNAPSHOT or VOLUME (its present state, which AFTER is unless given).\n"
     "Lines begin with A (added), D (removed), M (modified) or R (renamed: OLD -> NEW).",
-    kOptions,
+    kDiffOptions,
     1,
     2,
-    run};
+    run_diff};
 
 }  // namespace varve::cli

@@ -12,7 +12,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_init(const Invocation& invocation) {
   std::optional<std::string> given = invocation.store;
   if (!invocation.arguments.empty()) {
     if (given) throw UsageError("the store is given twice, with --store and as an argument");
@@ -42,6 +42,6 @@ const Command kInit{
     {},
     0,
     1,
-    run};
+    run_init};
 
 }  // namespace varve::cli

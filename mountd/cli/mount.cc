@@ -9,7 +9,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kMountOptions{
     Option{'o', "options", "OPTIONS", "Mount options, separated by commas (may be repeated)"},
     Option{'r', "read-only", nullptr, "Mount read-only, the same as -o ro"},
     Option{0, "transport", "WAY", "How requests come from the kernel: plain (default) or uring"},
@@ -17,7 +17,7 @@ constexpr std::array kOptions{
     Option{'f', "foreground", nullptr, "Serve the mount in this process until it is unmounted"},
 };
 
-int run(const Invocation& invocation) {
+int run_mount(const Invocation& invocation) {
   MountCall call;
   call.target = invocation.arguments[0];
   call.mount_point = invocation.arguments[1];
@@ -48,9 +48,9 @@ const Command kMount{
     "  max_threads=N          threads that answer the kernel at most\n"
     "  fsname=NAME            the first column of df(1)\n"
     "  store=PATH             the same as --store",
-    kOptions,
+    kMountOptions,
     2,
     2,
-    run};
+    run_mount};
 
 }  // namespace varve::cli

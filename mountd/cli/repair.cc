@@ -14,12 +14,12 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kRepairOptions{
     Option{0, "drop-damaged-journal", nullptr,
            "Give up what a damaged journal holds after the damage"},
 };
 
-int run(const Invocation& invocation) {
+int run_repair(const Invocation& invocation) {
   const std::string store = store_location(invocation.store);
   if (HttpClient::connect(control_socket_path(store)))
     throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
@@ -45,9 +45,9 @@ const Command kRepair{
     "Opens the store, which replays the journal and rebuilds a missing or damaged index. A "
     "damaged\n"
     "journal is refused unless --drop-damaged-journal accepts the loss of what follows the damage.",
-    kOptions,
+    kRepairOptions,
     0,
     0,
-    run};
+    run_repair};
 
 }  // namespace varve::cli

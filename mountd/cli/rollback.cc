@@ -7,7 +7,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_rollback(const Invocation& invocation) {
   std::string volume = invocation.arguments[0], snapshot;
   const std::size_t at = volume.find('@');
   if (at != std::string::npos && invocation.arguments.size() == 1) {
@@ -40,6 +40,6 @@ const Command kRollback{
     {},
     1,
     2,
-    run};
+    run_rollback};
 
 }  // namespace varve::cli

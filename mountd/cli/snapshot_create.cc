@@ -9,14 +9,14 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kSnapshotCreateOptions{
     Option{0, "name", "NAME", "The snapshot's name (default: a generated one)"},
     Option{'v', "volume", "VOLUME", "The volume to take it of, as well as the argument"},
     Option{'f', "force", nullptr, "Accepted for habit: a volume in use is never a hindrance"},
     Option{0, "label", "NAME=VALUE", "Add a label (may be repeated)"},
 };
 
-int run(const Invocation& invocation) {
+int run_snapshot_create(const Invocation& invocation) {
   std::optional<std::string> volume = invocation.value("volume"), name = invocation.value("name");
   if (!invocation.arguments.empty()) {
     const std::string& argument = invocation.arguments[0];
@@ -46,9 +46,9 @@ const Command kSnapshotCreate{
     "Take a snapshot of a volume",
     "It holds every write that finished before the command, mounted or not, and is durable when\n"
     "the command ends. Prints the name.",
-    kOptions,
+    kSnapshotCreateOptions,
     0,
     1,
-    run};
+    run_snapshot_create};
 
 }  // namespace varve::cli

@@ -9,11 +9,11 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kSnapshotInspectOptions{
     Option{'f', "format", "TEMPLATE", "Print each snapshot by a template, such as {{.Volume}}"},
 };
 
-int run(const Invocation& invocation) {
+int run_snapshot_inspect(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   const auto format = invocation.value("format");
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
@@ -34,9 +34,9 @@ const Command kSnapshotInspect{"snapshot",
                                "Return low-level information on a snapshot",
                                "A SNAPSHOT is VOLUME@NAME, or NAME if only one volume has it.\n"
                                "Prints a JSON array with one object for each.",
-                               kOptions,
+                               kSnapshotInspectOptions,
                                1,
                                static_cast<std::size_t>(-1),
-                               run};
+                               run_snapshot_inspect};
 
 }  // namespace varve::cli

@@ -12,7 +12,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kSnapshotLsOptions{
     Option{'q', "quiet", nullptr, "Print names only"},
     Option{'f', "filter", "FILTER", "volume=NAME, label=NAME[=VALUE] or name=PART"},
     Option{0, "format", "TEMPLATE", "Print each snapshot by a template, such as {{.Name}}"},
@@ -43,7 +43,7 @@ void print_names(const Json& shown, const Json& all) {
   }
 }
 
-int run(const Invocation& invocation) {
+int run_snapshot_ls(const Invocation& invocation) {
   const std::vector<Filter> wanted = filters(invocation);
   for (const Filter& filter : wanted)
     passes({{"Name", ""}, {"Volume", ""}, {"Labels", Json::object()}}, filter);
@@ -76,6 +76,7 @@ int run(const Invocation& invocation) {
 }  // namespace
 
 const Command kSnapshotLs{
-    "snapshot", "ls", "[VOLUME]", "List snapshots, the oldest first", "", kOptions, 0, 1, run};
+    "snapshot", "ls", "[VOLUME]",     "List snapshots, the oldest first", "", kSnapshotLsOptions,
+    0,          1,    run_snapshot_ls};
 
 }  // namespace varve::cli

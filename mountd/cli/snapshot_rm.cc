@@ -6,7 +6,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_snapshot_rm(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   return for_each_argument(invocation, [&](const std::string& reference) {
     service.call("DELETE", "/v1/snapshots/" + percent_encode(reference));
@@ -27,6 +27,6 @@ const Command kSnapshotRm{
     {},
     1,
     static_cast<std::size_t>(-1),
-    run};
+    run_snapshot_rm};
 
 }  // namespace varve::cli

@@ -10,7 +10,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kStatusOptions{
     Option{0, "json", nullptr, "Print JSON, sizes in bytes"},
 };
 
@@ -56,7 +56,7 @@ void print_status(const Json& status) {
   for (const Json& mount : status["mounts"]) print_mount(mount);
 }
 
-int run(const Invocation& invocation) {
+int run_status(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   const Json status = service.call("GET", "/v1/status");
   if (invocation.flag("json")) {
@@ -69,7 +69,8 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kStatus{"", "status", "", "Show the store, its daemon and its mounts", "", kOptions,
-                      0,  0,        run};
+const Command kStatus{"",        "status",       "", "Show the store, its daemon and its mounts",
+                      "",        kStatusOptions, 0,  0,
+                      run_status};
 
 }  // namespace varve::cli

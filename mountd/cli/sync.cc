@@ -7,7 +7,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_sync(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   const Json reply = service.call("POST", "/v1/sync", Json::object());
   if (!reply["complete"].get<bool>())
@@ -27,6 +27,6 @@ const Command kSync{"",
                     {},
                     0,
                     0,
-                    run};
+                    run_sync};
 
 }  // namespace varve::cli

@@ -15,7 +15,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kUmountOptions{
     Option{'l', "lazy", nullptr, "Detach now, end when the last program has left"},
     Option{'f', "force", nullptr, "End now; programs that use the files get errors"},
 };
@@ -59,7 +59,7 @@ void unmount_one(Service& service, const std::string& where, const std::string& 
   }
 }
 
-int run(const Invocation& invocation) {
+int run_umount(const Invocation& invocation) {
   if (invocation.flag("lazy") && invocation.flag("force"))
     throw UsageError("--lazy and --force exclude each other");
   const std::string busy = invocation.flag("lazy")    ? "detach"
@@ -87,9 +87,9 @@ const Command kUmount{"",
                       "What programs wrote is in the volume when the command returns. A mount in "
                       "use is refused unless\n"
                       "--lazy or --force is given. The mount of a daemon that is gone is detached.",
-                      kOptions,
+                      kUmountOptions,
                       1,
                       static_cast<std::size_t>(-1),
-                      run};
+                      run_umount};
 
 }  // namespace varve::cli

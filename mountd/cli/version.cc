@@ -6,13 +6,13 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation&) {
+int run_version(const Invocation&) {
   print_line("varve " VARVE_VERSION);
   return kOk;
 }
 
 }  // namespace
 
-const Command kVersion{"", "version", "", "Print the version", "", {}, 0, 0, run};
+const Command kVersion{"", "version", "", "Print the version", "", {}, 0, 0, run_version};
 
 }  // namespace varve::cli

@@ -10,7 +10,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kVolumeCreateOptions{
     Option{0, "name", "NAME", "The volume's name, as well as the argument"},
     Option{0, "snapshot", "SNAPSHOT", "Start with this snapshot's files: NAME or VOLUME@NAME"},
     kSizeOption,
@@ -21,7 +21,7 @@ constexpr std::array kOptions{
     kGidOption,
 };
 
-int run(const Invocation& invocation) {
+int run_volume_create(const Invocation& invocation) {
   std::optional<std::string> name = invocation.value("name");
   if (!invocation.arguments.empty()) {
     if (name && *name != invocation.arguments[0])
@@ -45,9 +45,9 @@ const Command kVolumeCreate{
     "Create a volume",
     "Without a name a long random one is made. The size is a limit, not space taken: 10 GB unless\n"
     "given; with --snapshot that of the snapshot. Prints the name.",
-    kOptions,
+    kVolumeCreateOptions,
     0,
     1,
-    run};
+    run_volume_create};
 
 }  // namespace varve::cli

@@ -10,11 +10,11 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kVolumeInspectOptions{
     Option{'f', "format", "TEMPLATE", "Print each volume by a template, such as {{.Labels.size}}"},
 };
 
-int run(const Invocation& invocation) {
+int run_volume_inspect(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   const auto format = invocation.value("format");
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
@@ -34,9 +34,9 @@ const Command kVolumeInspect{"volume",
                              "VOLUME...",
                              "Return low-level information on a volume",
                              "Prints a JSON array with one object for each volume.",
-                             kOptions,
+                             kVolumeInspectOptions,
                              1,
                              static_cast<std::size_t>(-1),
-                             run};
+                             run_volume_inspect};
 
 }  // namespace varve::cli

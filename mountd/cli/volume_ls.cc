@@ -11,7 +11,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kVolumeLsOptions{
     Option{'q', "quiet", nullptr, "Print names only"},
     Option{'f', "filter", "FILTER", "dangling=true|false, label=NAME[=VALUE] or name=PART"},
     Option{0, "format", "TEMPLATE", "Print each volume by a template, such as {{.Name}}"},
@@ -39,7 +39,7 @@ bool has_label(const Json& volume, const std::string& wanted) {
          (equals == std::string::npos || *label == wanted.substr(equals + 1));
 }
 
-bool passes(const Json& volume, const Filter& filter) {
+bool volume_passes(const Json& volume, const Filter& filter) {
   if (filter.name == "dangling") return is_dangling(volume) == is_true(filter.value);
   if (filter.name == "label") return has_label(volume, filter.value);
   if (filter.name == "name")
@@ -63,21 +63,21 @@ void print_table(const Json& volumes, bool trash) {
   table.print();
 }
 
-int run(const Invocation& invocation) {
+int run_volume_ls(const Invocation& invocation) {
   const std::vector<Filter> wanted = filters(invocation);
   for (const Filter& filter : wanted)  // a mistake is an error in an empty store too
-    passes({{"Name", ""},
-            {"Mountpoint", ""},
-            {"Attached", false},
-            {"Containers", Json::array()},
-            {"Labels", Json::object()}},
-           filter);
+    volume_passes({{"Name", ""},
+                   {"Mountpoint", ""},
+                   {"Attached", false},
+                   {"Containers", Json::array()},
+                   {"Labels", Json::object()}},
+                  filter);
   const bool trash = invocation.flag("trash");
   Service service(invocation);
   Json volumes = Json::array();
   for (Json& volume : service.call("GET", trash ? "/v1/volumes?trash=1" : "/v1/volumes")) {
     bool all = true;
-    for (const Filter& filter : wanted) all = passes(volume, filter) && all;
+    for (const Filter& filter : wanted) all = volume_passes(volume, filter) && all;
     if (all) volumes.push_back(std::move(volume));
   }
   if (const auto format = invocation.value("format")) {
@@ -94,6 +94,7 @@ int run(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kVolumeLs{"volume", "ls", "", "List volumes", "", kOptions, 0, 0, run};
+const Command kVolumeLs{"volume",         "ls", "", "List volumes", "",
+                        kVolumeLsOptions, 0,    0,  run_volume_ls};
 
 }  // namespace varve::cli

@@ -11,7 +11,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kVolumePurgeOptions{
     Option{0, "older-than", "AGE", "Only what was removed longer ago: 90s, 30m, 12h, 7d or 4w"},
 };
 
@@ -30,7 +30,7 @@ std::int64_t parse_age_seconds(const std::string& text) {
   return number * seconds;
 }
 
-int run(const Invocation& invocation) {
+int run_volume_purge(const Invocation& invocation) {
   Json request = Json::object();
   if (const auto age = invocation.value("older-than")) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -51,9 +51,9 @@ const Command kVolumePurge{"volume",
                            "",
                            "Remove the volumes in the trash for good",
                            "Their space comes back in the background. This cannot be undone.",
-                           kOptions,
+                           kVolumePurgeOptions,
                            0,
                            0,
-                           run};
+                           run_volume_purge};
 
 }  // namespace varve::cli

@@ -6,7 +6,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_volume_restore(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   return for_each_argument(invocation, [&](const std::string& name) {
     const Json volume =
@@ -26,6 +26,6 @@ const Command kVolumeRestore{
     {},
     1,
     static_cast<std::size_t>(-1),
-    run};
+    run_volume_restore};
 
 }  // namespace varve::cli

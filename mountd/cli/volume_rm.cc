@@ -6,7 +6,7 @@
 namespace varve::cli {
 namespace {
 
-int run(const Invocation& invocation) {
+int run_volume_rm(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
   return for_each_argument(invocation, [&](const std::string& name) {
     const Json removed = service.call("DELETE", "/v1/volumes/" + percent_encode(name));
@@ -26,6 +26,6 @@ const Command kVolumeRm{
     {},
     1,
     static_cast<std::size_t>(-1),
-    run};
+    run_volume_rm};
 
 }  // namespace varve::cli

@@ -9,7 +9,7 @@
 namespace varve::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kVolumeSetOptions{
     Option{'s', "size", "SIZE", "Change the limit of the volume's size; 0: none"},
     Option{0, "label", "NAME=VALUE", "Set a label (may be repeated)"},
     Option{0, "remove-label", "NAME", "Remove a label (may be repeated)"},
@@ -17,7 +17,7 @@ constexpr std::array kOptions{
     Option{0, "no-protect", nullptr, "Allow 'volume rm' again"},
 };
 
-int run(const Invocation& invocation) {
+int run_volume_set(const Invocation& invocation) {
   Json change = Json::object();
   if (const auto size = invocation.value("size")) change["size"] = parse_size(*size);
   if (const auto labels = invocation.labels(); !labels.empty()) change["labels"] = labels;
@@ -39,9 +39,9 @@ const Command kVolumeSet{"volume",
                          "VOLUME",
                          "Change a volume's size, labels or protection",
                          "Works on mounted volumes too.",
-                         kOptions,
+                         kVolumeSetOptions,
                          1,
                          1,
-                         run};
+                         run_volume_set};
 
 }  // namespace varve::cli
