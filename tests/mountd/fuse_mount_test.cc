@@ -473,7 +473,7 @@ TEST(FuseMount, UringIsRefusedWithASentenceWhereItIsSwitchedOff) {
 }
 
 /// Runs `body` in a child with the ids of nobody; its exit status.
-int as_nobody(const std::function<int()>& body) {
+int child_as_nobody(const std::function<int()>& body) {
   const pid_t child = ::fork();
   if (child == 0) {
     if (::setgid(65534) != 0 || ::setuid(65534) != 0) ::_exit(99);
@@ -517,7 +517,7 @@ TEST(FuseMount, UnprivilegedUsersMountThroughFusermount) {
                        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                        ::mount(device.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) == 0;
     if (!ready) ::_exit(97);
-    ::_exit(as_nobody([&] {
+    ::_exit(child_as_nobody([&] {
       auto volume = new_volume();
       SetAttributes owner;
       owner.uid = owner.gid = 65534;
@@ -544,7 +544,7 @@ TEST(FuseMount, FusermountsRefusalIsKeptInItsOwnWords) {
   FuseMount::Options options = at(mine.path());
   options.mountpoint = mine.above().path();  // not nobody's: refused whatever /dev/fuse allows
   EXPECT_EQ(
-      as_nobody([&] {
+      child_as_nobody([&] {
         const Refusal refused = refusal_of([&] { FuseMount::mount(new_volume(), options); });
         return refused.code != 0 && refused.sentence.find("fusermount3: ") != std::string::npos ? 0
                                                                                                 : 1;
