@@ -121,6 +121,8 @@ class Scanner {
               any);
     } else if (!request_.may_be_empty && !ring_.defect().empty()) {
       damaged(ring_.defect(), any);
+    } else if (request_.may_be_empty && request_.superblock_is_latest) {
+      return;
     } else if (const std::optional<JournalRecordHeader> later = evidence_after(end)) {
       damaged("the record at position " + std::to_string(end) + " is bad, and the record at " +
                   std::to_string(later->lsn) + " says that all before " +

@@ -20,6 +20,10 @@ struct JournalScanRequest {
   std::uint32_t epoch_min = 0;
   /// The superblock says that nothing was appended since: no record at start_lsn is no damage.
   bool may_be_empty = false;
+  /// The superblock is known to be the last that was written: nothing was acknowledged after it
+  /// unless its writer, or the next one, said so in it. With may_be_empty nothing that was durable
+  /// can lie behind the end of the chain, and nothing is searched there.
+  bool superblock_is_latest = false;
   /// Keep the readable prefix of a damaged journal instead of throwing.
   bool drop_damaged = false;
   /// Take the end of the chain as it is: another scan has judged it.

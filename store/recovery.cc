@@ -68,7 +68,7 @@ void apply_commits(LocalObjects& objects, const JournalRing& ring, const Recover
 
 }  // namespace
 
-RecoveredState recover_state(const JournalRing& ring, const Superblock& superblock,
+RecoveredState recover_state(const JournalRing& ring, const Superblock& superblock, bool is_latest,
                              bool drop_damaged) {
   RecoveredState state;
   state.csn = superblock.csn;
@@ -80,8 +80,10 @@ RecoveredState recover_state(const JournalRing& ring, const Superblock& superblo
   request.start_lsn = superblock.journal_start_lsn;
   request.drop_damaged = drop_damaged;
   if (superblock.clean) {
-    // Later writers may have been here all the same, if the superblock they wrote is damaged.
+    // Later writers may have been here all the same, if the superblock they wrote is damaged. A
+    // writer acknowledges nothing before its superblock is durable.
     request.may_be_empty = true;
+    request.superblock_is_latest = is_latest;
     request.epoch_min = superblock.journal_epoch + 1;
   } else {
     request.durable_lsn = superblock.durable_lsn;

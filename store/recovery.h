@@ -28,8 +28,9 @@ struct RecoveredState {
   JournalScanResult scan;
 };
 
-/// Scans the journal. Throws CorruptionError if it is damaged, unless `drop_damaged`.
-RecoveredState recover_state(const JournalRing& ring, const Superblock& superblock,
+/// Scans the journal. Throws CorruptionError if it is damaged, unless `drop_damaged`. After an
+/// orderly close (`superblock.clean` and `is_latest`) that reads one block, else every file.
+RecoveredState recover_state(const JournalRing& ring, const Superblock& superblock, bool is_latest,
                              bool drop_damaged);
 
 /// Brings the index of `objects` to the recovered commit: applies the commits that it misses, or

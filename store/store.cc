@@ -78,13 +78,14 @@ void resize_files(Disk& disk, const StoreDirectory& directory, std::uint64_t fil
   journal.ring = std::make_unique<JournalRing>(disk, ring_config(directory, file_bytes));
 }
 
-Journal read_journal(Disk& disk, const StoreDirectory& directory, const Superblock& superblock,
+Journal read_journal(Disk& disk, const StoreDirectory& directory, const SuperblockFile& file,
                      const StoreOptions& options) {
+  const Superblock& superblock = file.current();
   disk.make_directory(directory.paths().journal());
   Journal out;
   out.ring =
       std::make_unique<JournalRing>(disk, ring_config(directory, superblock.journal_file_bytes));
-  out.state = recover_state(*out.ring, superblock, options.drop_damaged_journal);
+  out.state = recover_state(*out.ring, superblock, file.is_latest(), options.drop_damaged_journal);
   const bool resize = superblock.clean && !out.state.scan.any &&
                       superblock.journal_file_bytes != options.journal_file_bytes;
   if (resize) resize_files(disk, directory, options.journal_file_bytes, out);
@@ -144,7 +145,7 @@ std::unique_ptr<Store> Store::open(Disk& disk, const std::string& path,
   check_options(options, path);
   StoreDirectory directory = StoreDirectory::open(disk, path);
   SuperblockFile superblock(disk, directory.paths().superblock(), directory.format().id);
-  Journal journal = read_journal(disk, directory, superblock.current(), options);
+  Journal journal = read_journal(disk, directory, superblock, options);
   std::unique_ptr<JournalWriter> writer = make_writer(disk, journal, superblock.current(), options);
   mark_in_use(superblock, journal, *writer);
   disk.make_directory(directory.paths().segments());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -24,6 +25,20 @@ std::optional<Superblock> read_slot(const File& file, std::size_t slot) {
   Bytes bytes(Superblock::kBytes);
   if (file.read_at(slot * Superblock::kBytes, bytes) != bytes.size()) return std::nullopt;
   return Superblock::decode(bytes);
+}
+
+constexpr const char* kRemedy =
+    "; put back the file from a copy of this directory, or make a new store and restore its "
+    "volumes from their remote";
+
+/// A store has its superblock from the moment that it has its FORMAT: one without has lost it.
+std::unique_ptr<File> open_existing(Disk& disk, const std::string& path) {
+  try {
+    return disk.open(path, Disk::Mode::kReadWrite);
+  } catch (const Error& error) {
+    if (error.code() != ENOENT) throw;
+    throw CorruptionError(path + ": the superblock is missing" + kRemedy);
+  }
 }
 
 bool possible(const Superblock& block) {
@@ -96,24 +111,26 @@ void SuperblockFile::create(Disk& disk, const std::string& path, const Superbloc
 }
 
 SuperblockFile::SuperblockFile(Disk& disk, const std::string& path, const StoreId& id)
-    : file_(disk.open(path, Disk::Mode::kReadWrite)) {
+    : file_(open_existing(disk, path)) {
   bool found = false;
   std::size_t whole = 0;
+  std::uint64_t sum = 0;
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     std::optional<Superblock> block = read_slot(*file_, slot);
     if (!block || block->id != id) continue;
     ++whole;
+    sum += block->sequence;
     if (found && block->sequence <= current_.sequence) continue;
     found = true;
     current_ = *std::move(block);
     current_slot_ = slot;
   }
   if (!found) {
-    throw CorruptionError(path +
-                          ": both superblocks are damaged or of another store than FORMAT says; "
-                          "put back the file from a copy of this directory, or make a new store "
-                          "and restore its volumes from their remote");
+    throw CorruptionError(
+        path + ": both superblocks are damaged or of another store than FORMAT says" + kRemedy);
   }
+  // Written in turn, so they follow each other; a new file has the same in both.
+  is_latest_ = whole == kSlots && sum >= 2 * current_.sequence - 1;
   if (whole < kSlots) {
     log_warn("store", path +
                           ": one of two superblocks is damaged (a power cut in its write does "
@@ -129,6 +146,7 @@ void SuperblockFile::write(Superblock next) {
   ++flushes_;
   current_ = std::move(next);
   current_slot_ = slot;
+  is_latest_ = true;
 }
 
 }  // namespace varve

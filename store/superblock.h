@@ -46,6 +46,9 @@ class SuperblockFile {
   SuperblockFile(Disk& disk, const std::string& path, const StoreId& id);
 
   const Superblock& current() const { return current_; }
+  /// True if the slot that was not taken is the one written just before: nobody has written a later
+  /// one that was lost.
+  bool is_latest() const { return is_latest_; }
   /// Writes `next` with the next sequence number into the other slot and flushes it. After a throw
   /// the file must not be written again (a failed sync is not retried).
   void write(Superblock next);
@@ -56,6 +59,7 @@ class SuperblockFile {
   std::unique_ptr<File> file_;
   Superblock current_;
   std::uint32_t current_slot_ = 0;
+  bool is_latest_ = false;
   std::uint64_t flushes_ = 0;
 };
 

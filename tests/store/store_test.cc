@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <optional>
 #include <thread>
 
+#include "store/journal_format.h"
+#include "store/superblock.h"
 #include "tests/store/store_fixture.h"
 
 namespace varve::test {
@@ -117,6 +121,52 @@ TEST_F(StoreTest, NeedsNoJournalAfterAnOrderlyClose) {
   std::filesystem::remove_all(path_ + "/journal");
   model_.check(open());
   EXPECT_EQ(store_->csn(), 4u);
+}
+
+TEST_F(StoreTest, ReadsTheWholeJournalOnlyWithoutAnOrderlyClose) {
+  options_.journal_file_bytes = 16 << 20;
+  options_.journal_files_max = 2;
+  std::atomic<std::uint64_t> reads{0};
+  disk_.plan().set_hook([&](DiskCall call, const std::string& path) {
+    if (call == DiskCall::kRead && path.find("/journal/") != std::string::npos) ++reads;
+  });
+  const auto reads_of_open = [&](bool close) {
+    Store& store = open();
+    model_.commit(store);
+    if (close) store.close();
+    kill();
+    reads = 0;
+    model_.check(open());
+    return reads.load();
+  };
+  reads_of_open(true);  // the files get their size
+  EXPECT_LE(reads_of_open(true), 8u);
+  EXPECT_GE(reads_of_open(false), 16u);
+}
+
+TEST_F(StoreTest, SearchesBehindAnOrderlyCloseWhoseSuccessorIsDamaged) {
+  model_.commit(open());
+  store_->close();
+  kill();
+  const Bytes closed = read_all(path_ + "/superblock");
+  model_.commit(open());
+  kill();
+  // Only the superblock of the orderly close is left, and the first record after it is damaged.
+  const Bytes now = read_all(path_ + "/superblock");
+  std::optional<Superblock> left;
+  for (const std::size_t at : {std::size_t{0}, Superblock::kBytes}) {
+    const ByteView slot = ByteView(now).subspan(at, Superblock::kBytes);
+    if (std::ranges::equal(slot, ByteView(closed).subspan(at, Superblock::kBytes)) &&
+        Superblock::decode(slot)->clean)
+      left = Superblock::decode(slot);
+    else
+      overwrite(path_ + "/superblock", noise(6, Superblock::kBytes), at);
+  }
+  ASSERT_TRUE(left);
+  const JournalLayout layout{left->journal_file_bytes};
+  for (const std::string& file : journal_files())
+    overwrite(file, noise(7, 64), layout.offset_of(left->journal_start_lsn));
+  EXPECT_EQ(open_code(), EIO) << "an acknowledged commit is not forgotten";
 }
 
 TEST_F(StoreTest, LosesNothingWhenEitherSuperblockIsDamaged) {

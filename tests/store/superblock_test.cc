@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <string>
 
@@ -117,6 +118,18 @@ TEST_F(SuperblockTest, RefusesWhenBothAreDamagedAndSaysWhatToDo) {
     EXPECT_EQ(error.code(), EIO);
     EXPECT_NE(std::string(error.what()).find("superblock"), std::string::npos);
     EXPECT_NE(std::string(error.what()).find("restore"), std::string::npos);
+  }
+}
+
+TEST_F(SuperblockTest, CallsAMissingFileDamageAndSaysWhatToDo) {
+  ASSERT_EQ(std::remove(path_.c_str()), 0);
+  try {
+    open();
+    FAIL();
+  } catch (const CorruptionError& error) {
+    EXPECT_EQ(error.code(), EIO);
+    EXPECT_NE(std::string(error.what()).find("missing; put back"), std::string::npos)
+        << error.what();
   }
 }
 
