@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fs/volume.h"
+#include "fs/volume_changes.h"
 #include "snapshot/catalog.h"
 #include "snapshot/diff.h"
 #include "store/store.h"
@@ -79,10 +80,12 @@ class Repository {
   virtual SnapshotRow snapshot(const std::string& reference) = 0;
   virtual void remove_snapshot(const std::string& reference) = 0;
   /// Takes a snapshot of the present state first (named "before-rollback-…"), then shows
-  /// `snapshot`. An attached volume changes under its users: `invalidate` is called, with the gate
-  /// closed, to let the mount drop the kernel's caches. Returns the snapshot taken first.
+  /// `snapshot`. An attached volume changes under its users: `invalidate` is called once with what
+  /// differs, with the gate closed, so that the mount can tell the kernel; it must not wait.
+  /// Returns the snapshot taken first.
+  using Invalidate = std::function<void(std::shared_ptr<const VolumeChanges>)>;
   virtual SnapshotRow rollback(const std::string& volume, const std::string& snapshot,
-                               const std::function<void()>& invalidate) = 0;
+                               const Invalidate& invalidate) = 0;
   /// Each side is "VOLUME" (its present state, committed first) or "VOLUME@SNAPSHOT".
   virtual std::vector<PathChange> diff(const std::string& before, const std::string& after) = 0;
 

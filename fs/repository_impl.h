@@ -52,7 +52,7 @@ class RepositoryImpl final : public Repository {
   SnapshotRow snapshot(const std::string& reference) override;
   void remove_snapshot(const std::string& reference) override;
   SnapshotRow rollback(const std::string& volume, const std::string& snapshot,
-                       const std::function<void()>& invalidate) override;
+                       const Invalidate& invalidate) override;
   std::vector<PathChange> diff(const std::string& before, const std::string& after) override;
 
   std::shared_ptr<Volume> attach(const std::string& volume) override;

@@ -210,7 +210,7 @@ std::string RepositoryImpl::rollback_name(const VolumeRow& row) {
 }
 
 SnapshotRow RepositoryImpl::rollback(const std::string& volume, const std::string& snapshot,
-                                     const std::function<void()>& invalidate) {
+                                     const Invalidate& invalidate) {
   const MutexLock admin(admin_mutex_);
   const VolumeRow row = find_volume(volume);
   const bool qualified = snapshot.find('@') != std::string::npos;
@@ -226,9 +226,13 @@ SnapshotRow RepositoryImpl::rollback(const std::string& volume, const std::strin
     const ClosedGate closed(head.get());
     before = take_snapshot(cut_of(row, rollback_name(row), {}));
     committer_.commit(row.id);
+    const std::shared_ptr<const Base> present = manifest_of(row).value().base;
     roll_back(row, to);
-    if (head) head->reset(manifest_of(row).value().base);
-    if (head && invalidate) invalidate();
+    if (head) {
+      const std::shared_ptr<const Base> shown = manifest_of(row).value().base;
+      head->reset(shown);
+      if (invalidate) invalidate(std::make_shared<const TreeChanges>(present, shown));
+    }
   }
   if (const auto user = attached(row.id)) user->rolled_back();
   request_cleaning();

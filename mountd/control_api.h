@@ -59,6 +59,7 @@ class ControlApi {
   nlohmann::json remove_snapshot(const Call& call);
   nlohmann::json rollback(const Call& call);
   nlohmann::json diff(const Call& call);
+  void refuse_writeback(const std::string& volume);
   std::map<VolumeId, std::string> volume_names();
   static void check_reference(const std::string& reference);
   void flush_source(const std::string& reference);

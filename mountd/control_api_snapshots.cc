@@ -148,12 +148,24 @@ Json ControlApi::remove_snapshot(const Call& call) {
   return {{"Name", reference}};
 }
 
+/// With the write-back cache the kernel believes its own sizes and times of files more than ours,
+/// and nothing makes it ask.
+void ControlApi::refuse_writeback(const std::string& volume) {
+  for (const LiveMount& mount : mounts_->list())
+    if (mount.writeback && mount.snapshot.empty() && mount.volume == volume)
+      throw UserError(EBUSY, "volume " + volume + " is mounted at " + mount.mount_point +
+                                 " with -o writeback and cannot change under the kernel's cache; "
+                                 "unmount it first (varve umount " +
+                                 mount.mount_point + ")");
+}
+
 Json ControlApi::rollback(const Call& call) {
   const std::string volume = repository_.volume(call.parts[0]).row.name;
   const std::string snapshot = call.required_text("snapshot");
   if (mounts_ == nullptr)
-    return describe_snapshot(repository_.rollback(volume, snapshot, [] {}), volume);
+    return describe_snapshot(repository_.rollback(volume, snapshot, {}), volume);
 
+  refuse_writeback(volume);
   mounts_->flush(volume);
   // Whether the rollback succeeds or not, invalidations that began are finished.
   struct Finish {
@@ -167,8 +179,10 @@ Json ControlApi::rollback(const Call& call) {
     }
   };
   const Finish finish{*mounts_, volume};
-  const SnapshotRow before =
-      repository_.rollback(volume, snapshot, [&] { mounts_->invalidate(volume); });
+  const SnapshotRow before = repository_.rollback(
+      volume, snapshot, [&](const std::shared_ptr<const VolumeChanges>& changes) {
+        mounts_->invalidate(volume, changes);
+      });
   return describe_snapshot(before, volume);
 }
 

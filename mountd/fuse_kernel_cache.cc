@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/fuse_kernel_cache.h"
 
+#include <exception>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include "mountd/fuse_slow_calls.h"
 #include "mountd/fuse_wire.h"
+#include "store/base/log.h"
 
 namespace varve {
 
@@ -34,13 +36,10 @@ void FuseKernelCache::saw_name(Ino parent, std::string_view name) {
 
 void FuseKernelCache::drop(Ino directory) { send(notify_invalid_inode(to_integer(directory))); }
 
-void FuseKernelCache::begin_invalidation() {
-  if (has_epochs_.load() && send(notify_new_epoch()) != 0) {
-    // Refused although promised: nothing else reaches the names. The caller's users see old names
-    // until they are evicted, so say it loudly.
-    has_epochs_.store(false);
-  }
+void FuseKernelCache::begin_invalidation(std::shared_ptr<const VolumeChanges> changes) {
   MutexLock lock(mutex_);
+  if (stopping_.load()) return;
+  begun_.push_back(std::move(changes));
   ++wanted_;
   start_worker();
 }
@@ -60,6 +59,8 @@ void FuseKernelCache::stop() {
     changed_.notify_all();
   }
   if (worker.joinable()) worker.join();
+  MutexLock lock(mutex_);
+  begun_.clear();  // what it holds is the repository's
 }
 
 void FuseKernelCache::start_worker() {
@@ -76,21 +77,60 @@ void FuseKernelCache::work() {
       continue;
     }
     const std::uint64_t wanted = wanted_;
-    Names names = std::exchange(overflow_, {});
-    if (wanted != done_) {
-      for (auto& [directory, some] : names_) names[directory].merge(some);
-      names_.clear();
-      name_count_ = 0;
-    }
-    const bool inodes_too = wanted != done_;
+    const auto invalidations = std::exchange(begun_, {});
+    const Names names = std::exchange(overflow_, {});
     lock.unlock();
-    // Names first: a lookup that comes between finds the new inode's attributes.
     drop_names(names);
-    if (inodes_too) drop_inodes();
+    drop(invalidations);
     lock.lock();
     done_ = wanted;
     changed_.notify_all();
   }
+}
+
+void FuseKernelCache::drop(const std::vector<std::shared_ptr<const VolumeChanges>>& invalidations) {
+  for (const auto& changes : invalidations) {
+    try {
+      if (changes == nullptr) return drop_everything();
+      drop_changes(*changes);
+    } catch (const std::exception& error) {
+      log_warn("fuse", std::string("what a rollback has changed cannot be found, so the kernel "
+                                   "forgets everything: ") +
+                           error.what());
+      return drop_everything();
+    }
+  }
+}
+
+void FuseKernelCache::drop_changes(const VolumeChanges& changes) {
+  changes.each_name([&](Ino directory, std::string_view name) {
+    if (has_seen(directory)) send(notify_expired_name(to_integer(directory), name));
+  });
+  changes.each_inode([&](Ino ino) {
+    if (has_seen(ino)) send(notify_invalid_inode(to_integer(ino)));
+  });
+}
+
+bool FuseKernelCache::has_seen(Ino ino) {
+  if (ino == kRootIno) return true;
+  const std::uint64_t page = to_integer(ino) / kInosPerPage;
+  Shard& shard = shards_[page % kShards];
+  MutexLock lock(shard.mutex);
+  const auto found = shard.pages.find(page);
+  return found != shard.pages.end() && found->second.test(to_integer(ino) % kInosPerPage);
+}
+
+void FuseKernelCache::drop_everything() {
+  Names names;
+  {
+    MutexLock lock(mutex_);
+    names.swap(names_);
+    name_count_ = 0;
+  }
+  if (has_epochs_.load() && send(notify_new_epoch()) != 0)
+    log_error("fuse", "the kernel refuses to look at its names again; unmount and mount again");
+  drop_names(names);
+  drop_inodes();
 }
 
 void FuseKernelCache::drop_inodes() {
@@ -109,7 +149,7 @@ void FuseKernelCache::drop_inodes() {
 
 void FuseKernelCache::drop_names(const Names& names) {
   for (const auto& [directory, some] : names)
-    for (const std::string& name : some) send(notify_invalid_name(directory, name));
+    for (const std::string& name : some) send(notify_expired_name(directory, name));
 }
 
 int FuseKernelCache::send(ByteView notification) {

@@ -6,21 +6,28 @@
 #include <bitset>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
-#include "fs/volume.h"
+#include "fs/volume_changes.h"
 #include "store/base/mutex.h"
 
 namespace varve {
 
 /// What the kernel may hold of one volume: which inodes, and on kernels without epochs (before
 /// Linux 6.16) which names. All timeouts are infinite, so when the volume changes from below
-/// (live rollback) the kernel must be told. A thread of its own tells it, because the kernel waits
-/// inside a notification for pages that are being written, and those writes may wait for us.
+/// (live rollback) the kernel must be told what differs; everything else it holds stays right. A
+/// thread of its own tells it, because the kernel waits inside a notification for pages that are
+/// being written and for directories that are being searched, and those may wait for us.
+///
+/// Names come before inodes. A name's notification waits until lookups under way in its directory
+/// are finished: an inode that such a lookup brings in with its old attributes exists by then, and
+/// the inode's own notification makes them stale.
 ///
 /// An inode once seen is known for the life of the connection: a FORGET can cross a lookup of the
 /// same inode, and telling the kernel about one it does not know costs a microsecond. One bit each.
@@ -49,9 +56,9 @@ class FuseKernelCache {
   /// files: a page of theirs may be waiting for an answer of ours.
   void drop(Ino directory);
 
-  /// Names are stale when this returns if the kernel has epochs; the rest follows in the
-  /// background. Never blocks for long.
-  void begin_invalidation();
+  /// Drops `changes` from the kernel's cache in the background, or everything when there are none
+  /// or they cannot be read. Never blocks for long.
+  void begin_invalidation(std::shared_ptr<const VolumeChanges> changes);
   /// Returns when every invalidation begun so far is done, or the cache was stopped.
   void finish_invalidation();
   /// Sends no more notifications; begun ones are done when it returns.
@@ -70,6 +77,10 @@ class FuseKernelCache {
 
   void work();
   void start_worker() REQUIRES(mutex_);
+  void drop(const std::vector<std::shared_ptr<const VolumeChanges>>& invalidations);
+  void drop_everything();
+  void drop_changes(const VolumeChanges& changes);
+  bool has_seen(Ino ino);
   void drop_inodes();
   void drop_names(const Names& names);
   int send(ByteView notification);
@@ -86,7 +97,8 @@ class FuseKernelCache {
   std::thread worker_ GUARDED_BY(mutex_);
   Names names_ GUARDED_BY(mutex_);
   std::size_t name_count_ GUARDED_BY(mutex_) = 0;
-  Names overflow_ GUARDED_BY(mutex_);            ///< names to drop from the kernel
+  Names overflow_ GUARDED_BY(mutex_);  ///< names to drop from the kernel
+  std::vector<std::shared_ptr<const VolumeChanges>> begun_ GUARDED_BY(mutex_);  ///< to be done
   std::uint64_t wanted_ GUARDED_BY(mutex_) = 0;  ///< invalidations begun
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
 };

@@ -85,7 +85,9 @@ class ServedMount : public FuseMount {
   void wait() override;
   bool alive() const override { return session_->connected(); }
   bool flush_kernel() override;
-  void invalidate_all() override { connection_.caches.begin_invalidation(); }
+  void invalidate(std::shared_ptr<const VolumeChanges> changes) override {
+    connection_.caches.begin_invalidation(std::move(changes));
+  }
   void finish_invalidation() override { connection_.caches.finish_invalidation(); }
   Figures figures() const override;
   Transport transport() const override {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "fs/volume.h"
+#include "fs/volume_changes.h"
 
 namespace varve {
 
@@ -89,10 +90,11 @@ class FuseMount {
   /// dropped them.
   virtual bool flush_kernel() = 0;
 
-  /// Makes the kernel drop every name, attribute and page it holds, because the volume below has
-  /// changed (live rollback). May be called while the volume holds its changes up: it only begins.
-  virtual void invalidate_all() = 0;
-  /// Returns when everything that invalidate_all() began is done: from here programs see the new
+  /// Makes the kernel drop the names, attributes and pages it holds of `changes` (of everything if
+  /// there are none), because the volume below has changed (live rollback). May be called while
+  /// the volume holds its changes up: it only begins.
+  virtual void invalidate(std::shared_ptr<const VolumeChanges> changes) = 0;
+  /// Returns when everything that invalidate() began is done: from here programs see the new
   /// state everywhere. Call it after the volume accepts changes again.
   virtual void finish_invalidation() = 0;
 

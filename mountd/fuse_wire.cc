@@ -10,6 +10,15 @@ namespace {
 
 constexpr std::int32_t kNotifyIncEpoch = 8;  // newer than many headers
 
+/// fuse_notify_inval_entry_out since protocol 7.38; before, the flags were padding and ignored.
+struct ExpiredName {
+  std::uint64_t parent;
+  std::uint32_t name_bytes;
+  std::uint32_t flags;
+};
+static_assert(sizeof(ExpiredName) == sizeof(fuse_notify_inval_entry_out));
+constexpr std::uint32_t kExpireOnly = 1;
+
 template <class T>
 bool read_at(ByteView bytes, std::size_t offset, T& out) {
   if (bytes.size() < offset + sizeof out) return false;
@@ -63,13 +72,12 @@ Bytes notify_invalid_inode(std::uint64_t ino) {
   return out;
 }
 
-Bytes notify_invalid_name(std::uint64_t parent, const std::string& name) {
-  fuse_notify_inval_entry_out payload{};
-  payload.parent = parent;
-  payload.namelen = static_cast<std::uint32_t>(name.size());
+Bytes notify_expired_name(std::uint64_t parent, std::string_view name) {
+  const ExpiredName payload{parent, static_cast<std::uint32_t>(name.size()), kExpireOnly};
   Bytes out = notification(FUSE_NOTIFY_INVAL_ENTRY, sizeof payload + name.size() + 1);
   append(out, &payload, sizeof payload);
-  append(out, name.c_str(), name.size() + 1);
+  append(out, name.data(), name.size());
+  out.push_back(std::byte{0});
   return out;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 #include "store/base/bytes.h"
 
@@ -26,7 +26,9 @@ WireRequest parse_wire(ByteView bytes, bool long_setxattr);
 /// Notifications as they are written to /dev/fuse.
 Bytes notify_new_epoch();  ///< every cached name is looked up again (Linux 6.16)
 Bytes notify_invalid_inode(std::uint64_t ino);  ///< attributes, ACLs and all pages
-Bytes notify_invalid_name(std::uint64_t parent, const std::string& name);
+/// The name is looked up again before it is used (before Linux 6.2: it is dropped, and what is
+/// mounted below it with it). The kernel waits for lookups and listings under way in `parent`.
+Bytes notify_expired_name(std::uint64_t parent, std::string_view name);
 
 /// The protocol's minor version that has notify_new_epoch.
 inline constexpr std::uint32_t kEpochProtocolMinor = 44;

@@ -68,6 +68,7 @@ LiveMount LiveMounts::mount_locked(const MountRequest& request) {
   about.read_only = options.read_only;
   about.options = mount_options_text(mount->options(), about.read_only);
   about.transport = mount->transport();
+  about.writeback = mount->options().writeback;
   about.mounted_ns = now_ns();
   log_info("mount", about.target() + " at " + about.mount_point + " (" + about.options + ")");
 
@@ -264,8 +265,9 @@ bool LiveMounts::flush(const std::string& volume) {
 
 bool LiveMounts::flush_all() { return flush({}); }
 
-void LiveMounts::invalidate(const std::string& volume) {
-  for (const auto& mount : mounts_of(volume)) mount->invalidate_all();
+void LiveMounts::invalidate(const std::string& volume,
+                            const std::shared_ptr<const VolumeChanges>& changes) {
+  for (const auto& mount : mounts_of(volume)) mount->invalidate(changes);
 }
 
 void LiveMounts::finish_invalidation(const std::string& volume) {

@@ -30,6 +30,7 @@ struct LiveMount {
   std::string snapshot;  ///< empty: the volume itself
   std::string mount_point;
   bool read_only = false;
+  bool writeback = false;
   bool detached = false;  ///< the mount point is gone, somebody still uses the files
   std::string options;
   FuseMount::Transport transport{};
@@ -82,8 +83,8 @@ class LiveMounts {
   /// be reached (a detached mount). Nothing to do for what is not mounted.
   bool flush(const std::string& volume);
   bool flush_all();
-  /// For rollback: makes the kernel forget what it knows of the volume.
-  void invalidate(const std::string& volume);
+  /// For rollback: makes the kernel forget what it knows of `changes`.
+  void invalidate(const std::string& volume, const std::shared_ptr<const VolumeChanges>& changes);
   void finish_invalidation(const std::string& volume);
 
  private:

@@ -134,7 +134,7 @@ TEST(RepositoryConcurrency, RollbackOfABusyVolumeIsOneMoment) {
     std::thread writer([&] {
       for (unsigned i = 1; !done; ++i) volume->write(ino, 0, record(i), false);
     });
-    for (int i = 0; i < 5; ++i) repository.rollback("a", "s", [] {});
+    for (int i = 0; i < 5; ++i) repository.rollback("a", "s", {});
     done = true;
     writer.join();
     Bytes out(kRecordBytes);

@@ -239,9 +239,10 @@ TEST_F(RepositoryTest, RollsBackAVolumeInUseAndKeepsEverySnapshot) {
   world_->create_snapshot("a", "s2", {});
   write_file(*volume, "f", pattern(5000, 3));
   world_->set_quota("a", 1 << 20);
-  bool invalidated = false;
-  const SnapshotRow before = world_->rollback("a", "s1", [&] { invalidated = true; });
-  EXPECT_TRUE(invalidated);
+  std::shared_ptr<const VolumeChanges> changes;
+  const SnapshotRow before = world_->rollback(
+      "a", "s1", [&](const std::shared_ptr<const VolumeChanges>& given) { changes = given; });
+  ASSERT_NE(changes, nullptr);
   EXPECT_TRUE(before.name.starts_with("before-rollback-")) << before.name;
   EXPECT_EQ(read_file(*volume, "f"), pattern(1000, 1));
   EXPECT_EQ(failure_of([&] { volume->getattr(later); }).first, ESTALE);

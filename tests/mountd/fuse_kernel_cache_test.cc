@@ -5,13 +5,16 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "mountd/fuse_wire.h"
+#include "store/base/error.h"
 #include "tests/support/shared_volume.h"
 
 namespace varve::test {
@@ -79,12 +82,55 @@ TEST(FuseKernelCache, TellsTheKernelOfEveryInodeItMayHold) {
     cache.saw(Ino{ino});
     expected.insert(ino);
   }
-  cache.begin_invalidation();
-  EXPECT_EQ(kernel.epochs(), 1);  // at once
+  cache.begin_invalidation(nullptr);
   cache.finish_invalidation();
+  EXPECT_EQ(kernel.epochs(), 1);
   EXPECT_EQ(kernel.inodes(), expected);
   EXPECT_TRUE(kernel.names().empty());
   EXPECT_EQ(cache.notifications(), expected.size() + 1);
+}
+
+/// Changes as a test wants them.
+class SomeChanges : public VolumeChanges {
+ public:
+  void each_name(const std::function<void(Ino, std::string_view)>& visit) const override {
+    if (damaged) throw CorruptionError("a node is damaged");
+    for (const auto& [directory, name] : names) visit(directory, name);
+  }
+  void each_inode(const std::function<void(Ino)>& visit) const override {
+    for (const Ino ino : inodes) visit(ino);
+  }
+  std::vector<std::pair<Ino, std::string>> names;
+  std::vector<Ino> inodes;
+  bool damaged = false;
+};
+
+TEST(FuseKernelCache, TellsOnlyOfChangesThatTheKernelMayHold) {
+  FakeKernel kernel;
+  FuseKernelCache cache(std::ref(kernel));
+  cache.set_has_epochs(true);
+  for (const std::uint64_t ino : {2ull, 3ull, 4ull}) cache.saw(Ino{ino});
+  auto changes = std::make_shared<SomeChanges>();
+  changes->names = {{kRootIno, "a"}, {Ino{3}, "b"}, {Ino{99}, "unseen"}};
+  changes->inodes = {kRootIno, Ino{3}, Ino{100}};
+  cache.begin_invalidation(changes);
+  cache.finish_invalidation();
+  EXPECT_EQ(kernel.names(), (std::set<std::string>{"1/a", "3/b"}));
+  EXPECT_EQ(kernel.inodes(), (std::set<std::uint64_t>{1, 3}));
+  EXPECT_EQ(kernel.epochs(), 0) << "what has not changed stays cached";
+}
+
+TEST(FuseKernelCache, ForgetsEverythingWhenTheChangesCannotBeRead) {
+  FakeKernel kernel;
+  FuseKernelCache cache(std::ref(kernel));
+  cache.set_has_epochs(true);
+  for (const std::uint64_t ino : {2ull, 3ull}) cache.saw(Ino{ino});
+  auto changes = std::make_shared<SomeChanges>();
+  changes->damaged = true;
+  cache.begin_invalidation(changes);
+  cache.finish_invalidation();
+  EXPECT_EQ(kernel.inodes(), (std::set<std::uint64_t>{1, 2, 3}));
+  EXPECT_EQ(kernel.epochs(), 1);
 }
 
 TEST(FuseKernelCache, WithoutEpochsItRemembersNames) {
@@ -93,7 +139,7 @@ TEST(FuseKernelCache, WithoutEpochsItRemembersNames) {
   cache.saw_name(kRootIno, "a");
   cache.saw_name(Ino{7}, "a");
   cache.saw_name(Ino{7}, "missing");
-  cache.begin_invalidation();
+  cache.begin_invalidation(nullptr);
   cache.finish_invalidation();
   EXPECT_EQ(kernel.names(), (std::set<std::string>{"1/a", "7/a", "7/missing"}));
   EXPECT_EQ(kernel.epochs(), 0);
@@ -103,7 +149,7 @@ TEST(FuseKernelCache, NamesBeyondTheLimitLeaveTheKernelFirst) {
   FakeKernel kernel;
   FuseKernelCache cache(std::ref(kernel), 10);
   for (int i = 0; i < 25; ++i) cache.saw_name(kRootIno, std::to_string(i));
-  cache.begin_invalidation();
+  cache.begin_invalidation(nullptr);
   cache.finish_invalidation();
   EXPECT_EQ(kernel.names().size(), 25u);
 }
@@ -113,8 +159,8 @@ TEST(FuseKernelCache, BeginDoesNotWaitForTheKernel) {
   FuseKernelCache cache(std::ref(kernel));
   cache.saw(Ino{5});
   kernel.gate.close();
-  cache.begin_invalidation();
-  cache.begin_invalidation();
+  cache.begin_invalidation(nullptr);
+  cache.begin_invalidation(nullptr);
   kernel.gate.wait_for(1);
   cache.saw(Ino{6});  // answers go on meanwhile
   kernel.gate.open();
@@ -127,7 +173,7 @@ TEST(FuseKernelCache, StopEndsWaitsAndLaterCallsDoNothing) {
   FuseKernelCache cache(std::ref(kernel));
   cache.saw(Ino{5});
   cache.stop();
-  cache.begin_invalidation();
+  cache.begin_invalidation(nullptr);
   cache.finish_invalidation();
   cache.stop();
   EXPECT_TRUE(kernel.inodes().empty());

@@ -133,7 +133,7 @@ TEST(FuseMount, UnmountDropsTheVolume) {
   mounted.mount->unmount();  // again: nothing to do
   mounted.mount->wait();
   EXPECT_TRUE(mounted.mount->flush_kernel());
-  mounted.mount->invalidate_all();
+  mounted.mount->invalidate(nullptr);
   mounted.mount->finish_invalidation();
 }
 
@@ -406,7 +406,7 @@ TEST(FuseMount, InvalidateAllShowsAVolumeThatChangedBelow) {
   EXPECT_EQ(read_file(mounted / "same"), "old content");
   EXPECT_EQ(::access((mounted / "gone").c_str(), F_OK), 0);
   EXPECT_EQ(::access((mounted / "d/new").c_str(), F_OK), -1);
-  mounted.mount->invalidate_all();
+  mounted.mount->invalidate(nullptr);
   mounted.mount->finish_invalidation();
   EXPECT_EQ(read_file(mounted / "same"), "new content");
   EXPECT_EQ(::pread(open_before.get(), text, sizeof text, 0), 11);
@@ -423,7 +423,7 @@ TEST(FuseMount, InvalidateAllReturnsWhileWritesAreHeldUp) {
   mounted.volume->write_gate.close();
   std::thread writer([&] { EXPECT_EQ(::pwrite(file.get(), "y", 1, 0), 1); });
   mounted.volume->write_gate.wait_for(1);  // the kernel holds the page locked
-  mounted.mount->invalidate_all();
+  mounted.mount->invalidate(nullptr);
   mounted.volume->write_gate.open();
   mounted.mount->finish_invalidation();
   writer.join();

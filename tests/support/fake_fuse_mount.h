@@ -77,7 +77,7 @@ class FakeFuseMount : public FuseMount {
     world_.calls.push_back("flush " + options_.volume);
     return !world_.unreachable;
   }
-  void invalidate_all() override { note("invalidate "); }
+  void invalidate(std::shared_ptr<const VolumeChanges>) override { note("invalidate "); }
   void finish_invalidation() override { note("finish "); }
   Figures figures() const override { return {{{"lookup", 3}, {"read", 4}}, 1, 2}; }
   Transport transport() const override { return options_.transport; }

@@ -126,11 +126,11 @@ class FakeRepository : public Repository {
   }
 
   SnapshotRow rollback(const std::string& volume, const std::string& snapshot,
-                       const std::function<void()>& invalidate) override {
+                       const Invalidate& invalidate) override {
     const MutexLock lock(mutex_);
     require_snapshot(volume + "@" + snapshot);
     const SnapshotRow before = cut(find_volume(volume), "before-rollback-" + snapshot, {});
-    invalidate();
+    invalidate(nullptr);
     return before;
   }
 
