@@ -17,6 +17,7 @@
 #include "mountd/fuse_device.h"
 #include "mountd/fuse_session.h"
 #include "mountd/mount_point.h"
+#include "mountd/own_descriptors.h"
 #include "mountd/unix_socket.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
@@ -100,8 +101,13 @@ class ServedMount : public FuseMount {
   void probe();
   bool flush_locked() REQUIRES(control_);
   void unmount_locked(Busy busy) REQUIRES(control_);
-  bool flush_through(int directory) REQUIRES(control_);
-  void sync_kernel(int directory) const;
+  /// How far a flush came.
+  struct Flushed {
+    bool reached = false;  ///< the mount was there and answered
+    int error = 0;         ///< what the kernel could not write, an errno
+  };
+  Flushed flush_apart();
+  Flushed flush_through(int directory);
   bool ask(int directory) const;
   void end_connection();
   template <class Step>
@@ -147,7 +153,7 @@ void ServedMount::start() {
   try {
     session_ = std::make_unique<FuseSession>(connection_, mounted.descriptor);
     server_ = start_quiet_thread("fuse-session", [this] { serve(); });
-    probe();
+    run_with_own_descriptors([this] { probe(); });
   } catch (...) {
     // The device may be closed; what is left is a mount that nobody serves.
     or_warn([this] { unmount_fuse(options().mountpoint, device_, Detach::kAborting); });
@@ -194,23 +200,26 @@ bool ServedMount::flush_locked() {
   if (options().read_only || !session_->connected()) return true;  // nothing is dirty
   // Opened for each flush: a descriptor that stays would keep the mount busy.
   if (!is_mounted_at(options().mountpoint, device_)) return !session_->connected();
+  Flushed flushed;
+  run_with_own_descriptors([&] { flushed = flush_apart(); });
+  if (!session_->connected()) return true;  // ended meanwhile: nothing of it is dirty any more
+  if (flushed.error != 0)
+    throw StoreError(flushed.error, "the kernel could not write what programs have changed on " +
+                                        options().mountpoint + ": " + errno_text(flushed.error));
+  return flushed.reached;
+}
+
+/// Runs with descriptors of its own: the session's is not among them.
+ServedMount::Flushed ServedMount::flush_apart() {
   const Descriptor root(::open(options().mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat status {};
-  if (!root || ::fstat(root.get(), &status) != 0 || status.st_dev != device_)
-    return !session_->connected();
+  if (!root || ::fstat(root.get(), &status) != 0 || status.st_dev != device_) return {};
   return flush_through(root.get());
 }
 
-/// syncfs(2), which reports what could not be written since `directory` was opened.
-void ServedMount::sync_kernel(int directory) const {
-  if (::syncfs(directory) == 0 || !session_->connected()) return;
-  const int error = errno;
-  throw StoreError(error, "the kernel could not write what programs have changed on " +
-                              options().mountpoint + ": " + errno_text(error));
-}
-
-bool ServedMount::flush_through(int directory) {
-  sync_kernel(directory);
+ServedMount::Flushed ServedMount::flush_through(int directory) {
+  // syncfs(2) reports what could not be written since `directory` was opened.
+  if (::syncfs(directory) != 0) return {true, errno};
   // syncfs has sent every dirty page but need not have waited for the answers. A STATFS comes after
   // them in the kernel's queue; when it is answered, each WRITE before it was read by one of our
   // threads. A thread that has read one but not registered it yet is known to be reading, and moves
@@ -218,15 +227,15 @@ bool ServedMount::flush_through(int directory) {
   // then there is another round.
   for (int round = 0; round < kMaxFlushRounds; ++round) {
     const std::uint64_t before = connection_.traffic.page_cache_writes();
-    if (!ask(directory)) return !session_->connected();
+    if (!ask(directory)) return {};
     const FuseTraffic::Readers readers = connection_.traffic.readers();
     for (int i = 0; i < kMaxBarriers && !readers.all_moved(); ++i)
       if (!ask(directory)) break;
     connection_.traffic.drain_writes();
     if (connection_.traffic.page_cache_writes() == before) break;
   }
-  sync_kernel(directory);  // all are answered: this reports those that failed
-  return true;
+  // All are answered: this reports those that failed.
+  return {true, ::syncfs(directory) == 0 ? 0 : errno};
 }
 
 /// Sends a request through each queue of the connection and waits for the answers.
@@ -256,7 +265,7 @@ void ServedMount::unmount_locked(Busy busy) {
                      : busy == Busy::kDetach ? Detach::kLazily
                                              : Detach::kAborting;
   try {
-    unmount_fuse(options().mountpoint, device_, how);
+    run_with_own_descriptors([&] { unmount_fuse(options().mountpoint, device_, how); });
   } catch (const Error&) {
     if (busy != Busy::kAbort || !session_->connected()) {
       if (!session_->connected()) return;  // it ended meanwhile
