@@ -56,6 +56,8 @@ LiveMount LiveMounts::mount_locked(const MountRequest& request) {
     MutexLock lock(mutex_);
     if (refuse_new_) throw UserError(EBUSY, "the daemon is stopping; run the command again");
   }
+  if (clear_dead_mounts(request.mount_point))
+    log_warn("mount", "detached a mount at " + request.mount_point + " whose daemon was gone");
   check_mount_point(request.mount_point, store_);
   LiveMount about;
   std::shared_ptr<Volume> volume = attach(request, about);

@@ -134,9 +134,27 @@ std::vector<KernelMount> kernel_mounts() {
 }
 
 bool is_dead_mount(const std::string& mount_point) {
-  // Unlike stat(2), which the kernel answers from its cache, this always asks the daemon.
+  // Unlike stat(2), which the kernel answers from its cache, this always asks the daemon. It is
+  // ECONNABORTED when the daemon died while it was asked.
   struct statfs figures {};
-  return ::statfs(mount_point.c_str(), &figures) != 0 && errno == ENOTCONN;
+  return ::statfs(mount_point.c_str(), &figures) != 0 &&
+         (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+std::optional<KernelMount> kernel_mount_at(const std::string& mount_point) {
+  std::optional<KernelMount> found;
+  for (KernelMount& mount : kernel_mounts())
+    if (mount.mount_point == mount_point) found = std::move(mount);
+  return found;
+}
+
+bool clear_dead_mounts(const std::string& mount_point) {
+  bool any = false;
+  while (kernel_mount_at(mount_point) && is_dead_mount(mount_point)) {
+    detach_stale_mount(mount_point);
+    any = true;
+  }
+  return any;
 }
 
 void detach_stale_mount(const std::string& mount_point) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,15 @@ struct KernelMount {
 /// The kernel's mounts of type fuse.varve, in order of mounting.
 std::vector<KernelMount> kernel_mounts();
 
-/// True for a FUSE mount whose daemon is gone.
+/// The kernel's topmost mount of ours at the directory; none if there is none.
+std::optional<KernelMount> kernel_mount_at(const std::string& mount_point);
+
+/// True for a FUSE mount whose daemon is gone. Waits for the answer of one that is not.
 bool is_dead_mount(const std::string& mount_point);
+
+/// Detaches every mount of ours at the directory whose daemon is gone. True if there was one.
+/// UserError when that is refused.
+bool clear_dead_mounts(const std::string& mount_point);
 
 /// Detaches a mount whose daemon is gone: umount2 for root, else `fusermount3 -u -z`. UserError
 /// when that is refused.

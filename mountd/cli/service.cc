@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include "fs/repository.h"
 #include "mountd/control_api.h"
@@ -79,6 +80,7 @@ bool Service::connect() {
 }
 
 void Service::require_daemon(unsigned idle_exit_seconds) {
+  idle_exit_seconds_ = idle_exit_seconds;
   if (connect()) return;
   local_.reset();
   if (!Store::exists(Disk::host(), store_)) make_store_parent(store_, is_default_);
@@ -111,11 +113,31 @@ void Service::open_somehow() {
   }
 }
 
+std::optional<Json> Service::ask_daemon(const std::string& target) {
+  try {
+    if (!connect()) return std::nullopt;
+    const HttpReply reply = daemon_->call("GET", target, {});
+    Json parsed = Json::parse(reply.body, nullptr, false);
+    if (reply.status != 200) throw_reply(reply, parsed);
+    if (parsed.is_discarded()) throw StoreError(EPROTO, "the daemon's reply is not JSON");
+    return std::make_optional<Json>(std::move(parsed));
+  } catch (const StoreError&) {
+    daemon_.reset();
+    return std::nullopt;
+  }
+}
+
 Json Service::call(std::string_view method, const std::string& target, const Json& body) {
   const std::string text =
       body.is_null() ? std::string{} : body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto give_up = Clock::now() + kLockWait;
   for (;;) {
-    if (!daemon_ && !local_) open_somehow();
+    if (!daemon_ && !local_) {
+      if (idle_exit_seconds_)
+        require_daemon(*idle_exit_seconds_);
+      else
+        open_somehow();
+    }
     HttpReply reply;
     try {
       if (daemon_) {
@@ -128,8 +150,11 @@ Json Service::call(std::string_view method, const std::string& target, const Jso
         reply = local_->call(request);
       }
     } catch (const StoreError& error) {
-      if (!daemon_ || error.code() != ECONNRESET) throw;
-      daemon_.reset();  // it ended without having read the request
+      if (!daemon_ || error.code() != ECONNRESET || Clock::now() >= give_up) throw;
+      // It ended without having read the request. The socket of a process that was killed takes
+      // connections until its last thread is gone.
+      daemon_.reset();
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
       continue;
     }
     const Json parsed = Json::parse(reply.body, nullptr, false);

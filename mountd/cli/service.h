@@ -32,8 +32,11 @@ class Service {
 
   /// Connects to the daemon; false if none runs.
   bool connect();
-  /// Connects to the daemon, starting one if none runs.
+  /// Connects to the daemon, starting one if none runs. Requests go to a daemon from here on, to
+  /// another one if this one dies.
   void require_daemon(unsigned idle_exit_seconds);
+  /// Asks the daemon that runs; none if none does, or if it died under the request.
+  std::optional<Json> ask_daemon(const std::string& target);
 
   const std::string& store() const { return store_; }
 
@@ -45,6 +48,7 @@ class Service {
   const bool is_default_;
   const Absent absent_;
   std::optional<HttpClient> daemon_;
+  std::optional<unsigned> idle_exit_seconds_;  ///< set: a daemon is required
   std::unique_ptr<Local> local_;
 };
 

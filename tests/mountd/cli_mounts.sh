@@ -137,14 +137,22 @@ section_mounts() {
   ok mount vol1 "$a"
   content "$a/test.txt" later
 
-  # the daemon dies: umount cleans up and says so, mount says what to do
+  # the daemon dies: umount and mount clean up and say so
   echo acknowledged >"$a/before-crash"
   kill -KILL "$(daemon_pid)"
   FINGERPRINT=
-  refused 4 'daemon is gone' mount vol1 "$a"
   like 'was gone' umount "$a"
   that 'the mount point is free' test -z "$(grep " $a " /proc/self/mounts)"
   ok mount vol1 "$a"
+  content "$a/before-crash" acknowledged
+  kill -KILL "$(daemon_pid)"
+  run mount vol1 "$a"
+  if [ "$STATUS" -eq 0 ] && grep -q 'was gone; the stale mount is detached' <<<"$ERR"; then
+    pass
+  else
+    fail 'mount after a kill succeeds and says that the stale mount is gone'
+  fi
+  that 'and there is one mount' test "$(grep -c " $a " /proc/self/mounts)" = 1
   content "$a/before-crash" acknowledged
   kill -KILL "$(daemon_pid)"
   ok mount vol1 "$b"

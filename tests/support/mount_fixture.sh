@@ -67,12 +67,6 @@ crash_and_mount() {
   pid=$(daemon_pid)
   [ -n "$pid" ] || { echo "no daemon to kill" >&2; return 1; }
   kill -KILL "$pid" || return 1
-  wait_gone "$pid" || return 1
-  if is_mounted "$2"; then umount -l "$2" 2>/dev/null || fusermount3 -uz "$2" || return 1; fi
-  varve mount "$1" "$2" && return 0
-  echo "note: the first mount after the kill failed with status $?; once more" >&2
-  sleep 2
-  if is_mounted "$2"; then umount -l "$2"; fi
   varve mount "$1" "$2"
 }
 
