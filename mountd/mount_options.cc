@@ -30,6 +30,8 @@ constexpr std::array kFlags{
     Flag{"exec", [](MountOptions& o) { o.fuse.noexec = false; }},
     Flag{"noatime", [](MountOptions& o) { o.fuse.noatime = true; }},
     Flag{"noxattr", [](MountOptions& o) { o.fuse.noxattr = true; }},
+    Flag{"acl", [](MountOptions& o) { o.fuse.acl = true; }},
+    Flag{"noacl", [](MountOptions& o) { o.fuse.acl = false; }},
     Flag{"writeback", [](MountOptions& o) { o.fuse.writeback = true; }},
     Flag{"create", [](MountOptions& o) { o.create = true; }},
 };
@@ -118,6 +120,7 @@ std::string mount_options_text(const FuseMount::Options& options, bool read_only
   add(options.noexec, "noexec");
   add(options.noatime, "noatime");
   add(options.noxattr, "noxattr");
+  add(!options.acl, "noacl");
   add(options.writeback, "writeback");
   return text + ",transport=" + transport_text(options.transport);
 }

@@ -42,6 +42,7 @@ const Command kMount{
     "  allow_other, private   other users may enter, or not (default: root's mounts allow it)\n"
     "  nosuid, nodev, noexec, noatime   as in mount(8)\n"
     "  noxattr                no extended attributes and ACLs\n"
+    "  acl, noacl             POSIX ACLs are kept and checked (default), or refused\n"
     "  writeback              the kernel collects small writes\n"
     "  create                 create the volume if there is none of that name\n"
     "  transport=plain|uring  how requests come from the kernel\n"

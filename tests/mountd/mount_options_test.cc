@@ -18,7 +18,7 @@ MountOptions parsed(std::string_view text) {
 
 TEST(MountOptions, WordsAreApplied) {
   const MountOptions options =
-      parsed("ro,allow_other,nosuid,nodev,noexec,noatime,noxattr,writeback,create");
+      parsed("ro,allow_other,nosuid,nodev,noexec,noatime,noxattr,noacl,writeback,create");
   EXPECT_TRUE(options.fuse.read_only);
   EXPECT_EQ(options.allow_other, true);
   EXPECT_TRUE(options.fuse.nosuid);
@@ -26,6 +26,7 @@ TEST(MountOptions, WordsAreApplied) {
   EXPECT_TRUE(options.fuse.noexec);
   EXPECT_TRUE(options.fuse.noatime);
   EXPECT_TRUE(options.fuse.noxattr);
+  EXPECT_FALSE(options.fuse.acl);
   EXPECT_TRUE(options.fuse.writeback);
   EXPECT_TRUE(options.create);
 }
@@ -40,6 +41,7 @@ TEST(MountOptions, NothingSaidLeavesTheDefaults) {
 
 TEST(MountOptions, TheLastWordCounts) {
   EXPECT_FALSE(parsed("ro,rw").fuse.read_only);
+  EXPECT_TRUE(parsed("noacl,acl").fuse.acl);
   EXPECT_EQ(parsed("allow_other,private").allow_other, false);
   EXPECT_FALSE(parsed("nosuid,suid,noexec,exec,nodev,dev").fuse.nosuid);
 }
