@@ -33,6 +33,8 @@ bool is_generated_name(const std::string& name) {
 SnapshotReference SnapshotReference::parse(const std::string& text) {
   const std::size_t at = text.find('@');
   if (at == std::string::npos) return {"", text};
+  if (at == 0 || at + 1 == text.size() || text.find('@', at + 1) != std::string::npos)
+    throw UserError(EINVAL, "'" + text + "' names no snapshot; write VOLUME@SNAPSHOT");
   return {text.substr(0, at), text.substr(at + 1)};
 }
 

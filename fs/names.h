@@ -14,7 +14,8 @@ std::string generated_name();
 /// True for a name of that form.
 bool is_generated_name(const std::string& name);
 
-/// What a reference names: "VOLUME@SNAPSHOT", or a bare name with `volume` empty.
+/// What a reference names: "VOLUME@SNAPSHOT", or a bare name with `volume` empty. parse() throws
+/// UserError(EINVAL) when a side of the '@' is empty, or there are two.
 struct SnapshotReference {
   std::string volume;
   std::string name;

@@ -358,6 +358,14 @@ TEST_F(RepositoryTest, ReplaysWhatWasNotCommitted) {
   EXPECT_EQ(read_file(*after.attach("a"), "f"), expected);
 }
 
+TEST_F(RepositoryTest, RefusesReferencesWithAnEmptySide) {
+  create("a");
+  world_->create_snapshot("a", "s", {});
+  EXPECT_EQ(world_->snapshot("s").name, "s");
+  for (const char* reference : {"@s", "a@", "@", "a@s@s"})
+    EXPECT_EQ(failure_of([&] { world_->snapshot(reference); }).first, EINVAL) << reference;
+}
+
 TEST_F(RepositoryTest, MakesTheSnapshotsThatACrashInterrupted) {
   create("a");
   const auto volume = world_->attach("a");
