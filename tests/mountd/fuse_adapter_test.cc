@@ -176,19 +176,6 @@ TEST(FuseAdapter, WarmRecursiveListingAsksNothing) {
   EXPECT_EQ(total(mounted.since(before)), 0u) << text_of(mounted.since(before));
 }
 
-TEST(FuseAdapter, CreateWriteCloseTakesAtMostFiveRequests) {
-  const MountedVolume mounted;
-  ASSERT_TRUE(write_file(mounted / "first", "x"));  // CREATE, OPEN and FLUSH are refused once
-  const Requests before = mounted.requests();
-  ASSERT_TRUE(write_file(mounted / "second", "x"));
-  const Requests asked = mounted.since(before);
-  EXPECT_LE(total(asked), 5u) << text_of(asked);
-  EXPECT_EQ(
-      asked.count("create") + asked.count("open") + asked.count("flush") + asked.count("release"),
-      0u)
-      << text_of(asked);
-}
-
 TEST(FuseAdapter, SmallWritesDoNotAskForCapabilitiesEachTime) {
   const MountedVolume mounted;
   const OpenFile file(mounted / "f", O_RDWR | O_CREAT);
