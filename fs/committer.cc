@@ -64,6 +64,12 @@ void Committer::add(const std::shared_ptr<Head>& head) {
   VARVE_CHECK(heads_.emplace(head->volume(), head).second);
 }
 
+void Committer::add(const std::shared_ptr<Head>& head, std::map<const Overlay*, SnapshotCut> cuts) {
+  add(head);
+  const MutexLock lock(mutex_);
+  cuts_.merge(cuts);
+}
+
 std::shared_ptr<Head> Committer::find(VolumeId volume) const {
   const MutexLock lock(mutex_);
   const auto at = heads_.find(volume);
@@ -87,12 +93,32 @@ bool Committer::round(std::optional<VolumeId> only) {
   if (work.empty()) return false;
   try {
     run(work);
+    succeeded(work);
+  } catch (const CorruptionError&) {
+    run_apart(work);
   } catch (const StoreError& error) {
     failed(error);
     throw;
   }
-  succeeded(work);
   return true;
+}
+
+/// One of them meets damage: the others go on without it.
+void Committer::run_apart(const std::vector<Work>& work) {
+  std::optional<CorruptionError> last;
+  for (const Work& one : work) {
+    try {
+      run({one});
+      succeeded({one});
+    } catch (const CorruptionError& damage) {
+      stuck(one.generation.volume, damage);
+      last = damage;
+    } catch (const StoreError& error) {
+      failed(error);
+      throw;
+    }
+  }
+  if (last) throw CorruptionError(*last);
 }
 
 std::vector<Committer::Work> Committer::select(std::optional<VolumeId> only) {
@@ -128,7 +154,11 @@ void Committer::succeeded(const std::vector<Work>& work) {
   pressed_ = false;
   measure();
   const MutexLock lock(mutex_);
-  for (const Work& one : work) cuts_.erase(one.generation.overlay.get());
+  for (const Work& one : work) {
+    cuts_.erase(one.generation.overlay.get());
+    stuck_.erase(one.generation.volume);
+  }
+  any_stuck_ = !stuck_.empty();
   ++rounds_;
   failure_.reset();
   round_done_.notify_all();
@@ -143,6 +173,30 @@ void Committer::failed(const StoreError& error) {
   }
   failure_ = error;
   round_done_.notify_all();
+}
+
+void Committer::stuck(VolumeId volume, const CorruptionError& damage) {
+  {
+    const MutexLock lock(mutex_);
+    const bool is_new = stuck_.insert_or_assign(volume, damage.what()).second;
+    if (is_new) {
+      log_error("commit", "volume " + std::to_string(static_cast<std::uint64_t>(volume)) +
+                              " cannot be committed and takes no more changes; what it has "
+                              "acknowledged stays in the journal: " +
+                              damage.what());
+    }
+    any_stuck_ = true;
+    ++rounds_;
+    round_done_.notify_all();
+  }
+  measure();
+}
+
+void Committer::refuse_stuck(VolumeId volume) const {
+  const MutexLock lock(mutex_);
+  const auto found = stuck_.find(volume);
+  if (found != stuck_.end())
+    throw StoreError(EIO, "the volume is damaged and takes no changes: " + found->second);
 }
 
 void Committer::commit(std::optional<VolumeId> only) {
@@ -255,7 +309,8 @@ std::vector<SnapshotCut> Committer::pending_cuts(VolumeId volume) const {
 
 // ---- admission ---------------------------------------------------------------------------------
 
-void Committer::admit(std::uint64_t bytes) {
+void Committer::admit(VolumeId volume, std::uint64_t bytes) {
+  if (any_stuck_) refuse_stuck(volume);
   if (!has_thread_ && pressed_) commit();
   if (bytes > 0) {
     dirty_bytes_ += std::max(bytes, kSmallestChangeBytes);
@@ -287,10 +342,16 @@ void Committer::hold_back() {
   }
 }
 
-std::uint64_t Committer::measure() {
+std::uint64_t Committer::dirty_bytes() const {
   std::uint64_t total = 0;
   const MutexLock lock(mutex_);
-  for (const auto& [volume, head] : heads_) total += head->dirty_bytes();
+  for (const auto& [volume, head] : heads_)
+    if (!stuck_.contains(volume)) total += head->dirty_bytes();
+  return total;
+}
+
+std::uint64_t Committer::measure() {
+  const std::uint64_t total = dirty_bytes();
   dirty_bytes_ = total;
   return total;
 }

@@ -28,6 +28,10 @@ namespace varve {
 /// round publishes nothing and leaves the generations frozen: what was acknowledged stays readable
 /// and in the journal, and the next round tries again. After a failed sync nothing is tried again.
 ///
+/// A head whose own tree is damaged where it changed cannot be committed: it takes no more changes
+/// (EIO) until a later round succeeds, and holds up nobody else, as long as the journal has room
+/// for what it keeps there.
+///
 /// Safe to share between threads. Lock order: round_mutex_, the catalog's change, mutex_, a head's
 /// gate, the journal.
 class Committer {
@@ -46,12 +50,16 @@ class Committer {
   void stop();
 
   void add(const std::shared_ptr<Head>& head);
+  /// Adds a head that holds frozen generations already; `cuts` are the snapshots to be made of
+  /// them.
+  void add(const std::shared_ptr<Head>& head, std::map<const Overlay*, SnapshotCut> cuts);
   std::shared_ptr<Head> find(VolumeId volume) const;
   /// False while something of the volume is not committed.
   bool remove_if_clean(VolumeId volume);
 
   /// Commits the oldest generation of every dirty head, or of one volume. False if nothing was
-  /// dirty. StoreError when the commit failed.
+  /// dirty. StoreError when the commit failed; CorruptionError when that of a volume did, and then
+  /// the others are committed.
   bool round(std::optional<VolumeId> only = std::nullopt);
   /// Everything acknowledged before the call is committed, of all volumes or of one.
   void commit(std::optional<VolumeId> only = std::nullopt);
@@ -68,10 +76,13 @@ class Committer {
   /// Snapshots that are cut and not committed.
   std::vector<SnapshotCut> pending_cuts(VolumeId volume) const;
 
-  /// Before an operation that stores `bytes`, outside every lock: waits while too much is dirty,
-  /// throws StoreError(ENOSPC) when neither the bytes nor what is dirty already would fit, or the
-  /// error of a failing commit. 0 bytes are not held back.
-  void admit(std::uint64_t bytes);
+  /// What the heads hold that is not committed and can be.
+  std::uint64_t dirty_bytes() const;
+
+  /// Before an operation of `volume` that stores `bytes`, outside every lock: waits while too much
+  /// is dirty, throws StoreError(ENOSPC) when neither the bytes nor what is dirty already would
+  /// fit, or the error of a failing commit. 0 bytes are not held back.
+  void admit(VolumeId volume, std::uint64_t bytes);
   /// The store wants its journal trimmed.
   void pressed();
 
@@ -88,11 +99,14 @@ class Committer {
 
   std::vector<Work> select(std::optional<VolumeId> only);
   void run(const std::vector<Work>& work) REQUIRES(round_mutex_);
+  void run_apart(const std::vector<Work>& work) REQUIRES(round_mutex_);
+  void refuse_stuck(VolumeId volume) const;
   Lsn replay_from(const std::vector<Work>& done) const REQUIRES(round_mutex_);
   bool uncommitted_before(Lsn lsn, std::optional<VolumeId> only) const;
   void check_name(const SnapshotCut& cut) const REQUIRES(mutex_);
   void succeeded(const std::vector<Work>& work);
   void failed(const StoreError& error);
+  void stuck(VolumeId volume, const CorruptionError& damage);
   void hold_back();
   std::uint64_t measure();
   void wait_for_round();
@@ -105,6 +119,7 @@ class Committer {
   const Limits limits_;
   std::atomic<std::uint64_t> dirty_bytes_{0};  ///< at least what is dirty; exact after measure()
   std::atomic<bool> pressed_{false};
+  std::atomic<bool> any_stuck_{false};
   std::atomic<bool> has_thread_{false};
 
   Mutex round_mutex_ ACQUIRED_BEFORE(mutex_);
@@ -114,6 +129,8 @@ class Committer {
   std::map<const Overlay*, SnapshotCut> cuts_ GUARDED_BY(mutex_);
   std::uint64_t rounds_ GUARDED_BY(mutex_) = 0;
   std::optional<StoreError> failure_ GUARDED_BY(mutex_);  ///< of the last round
+  /// Why a volume cannot be committed.
+  std::map<VolumeId, std::string> stuck_ GUARDED_BY(mutex_);
   CondVar round_done_;
 
   Mutex wake_mutex_;  ///< innermost

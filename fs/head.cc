@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/head.h"
 
-#include <array>
 #include <utility>
+#include <vector>
 
 #include "fs/merge_scan.h"
 #include "store/base/error.h"
@@ -25,13 +25,17 @@ std::optional<Bytes> Head::find(const Key& key) const {
 
 void Head::scan(const Key& first, const Key& last,
                 const std::function<bool(const Key&, ByteView)>& visit) const {
-  std::array<const RecordMap*, 1 + kMaxFrozen> layers{};
-  std::size_t count = 0;
-  layers[count++] = &active_.records();
+  std::vector<const RecordMap*> layers{&active_.records()};
   for (auto frozen = frozen_.rbegin(); frozen != frozen_.rend(); ++frozen) {
-    layers[count++] = &frozen->overlay->records();
+    layers.push_back(&frozen->overlay->records());
   }
-  merge_scan(std::span(layers).first(count), base_->tree, first, last, visit);
+  merge_scan(layers, base_->tree, first, last, visit);
+}
+
+void Head::restore(std::deque<Frozen> frozen) {
+  const MutexLock lock(gate_);
+  VARVE_CHECK(active_.empty() && frozen_.empty());
+  frozen_ = std::move(frozen);
 }
 
 std::optional<Frozen> Head::freeze(bool even_if_empty, const std::function<void()>& at_cut) {

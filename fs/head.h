@@ -57,6 +57,10 @@ class Head {
   const std::deque<Frozen>& frozen() const REQUIRES(gate_) { return frozen_; }
   const std::shared_ptr<const Base>& base() const REQUIRES(gate_) { return base_; }
 
+  /// Puts `frozen`, oldest first, over the base of a head that is new: what a recovery could not
+  /// commit. Of these there may be more than kMaxFrozen.
+  void restore(std::deque<Frozen> frozen);
+
   // Commits; called by the repository's committer only.
   /// Moves the active overlay to the frozen ones, even when empty if `even_if_empty`; calls
   /// `at_cut` under the gate (to append a snapshot's record) and stamps cut_lsn after it. Returns

@@ -104,6 +104,8 @@ class Repository {
   virtual bool step() = 0;
 
   virtual StoreFigures figures() const = 0;
+  /// Memory held by changes that are in the journal and not committed yet.
+  virtual std::uint64_t dirty_bytes() const = 0;
   virtual std::size_t pending_deletions() const = 0;
   virtual Store& store() = 0;
   virtual Catalog& catalog() = 0;

@@ -21,7 +21,9 @@ AttachedVolumeSetup RepositoryImpl::setup_of(const std::shared_ptr<Head>& head) 
   AttachedVolumeSetup setup;
   setup.head = head;
   setup.clock = options_.clock;
-  setup.admit = [this](std::uint64_t bytes) { committer_.admit(bytes); };
+  setup.admit = [this, volume = head->volume()](std::uint64_t bytes) {
+    committer_.admit(volume, bytes);
+  };
   return setup;
 }
 

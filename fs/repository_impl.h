@@ -63,6 +63,7 @@ class RepositoryImpl final : public Repository {
   bool step() override;
 
   StoreFigures figures() const override { return store_->figures(); }
+  std::uint64_t dirty_bytes() const override { return committer_.dirty_bytes(); }
   std::size_t pending_deletions() const override { return catalog_->pending_deletions(); }
   Store& store() override { return *store_; }
   Catalog& catalog() override { return *catalog_; }
@@ -76,8 +77,14 @@ class RepositoryImpl final : public Repository {
   };
 
   // repository_open.cc
+  struct Replayed;
+  using ReplayedVolumes = std::map<VolumeId, Replayed>;
   void recount_references();
   void recover();
+  static ReplayedVolumes replay(Store& store, const Catalog& catalog);
+  static Lsn oldest_lsn(const ReplayedVolumes& volumes, Lsn end);
+  void recover_step(ReplayedVolumes& volumes, Lsn end);
+  void keep_uncommitted(VolumeId volume, const Replayed& replayed, Lsn end);
 
   // repository_volumes.cc
   Time now() const;

@@ -10,10 +10,9 @@
 #include "store/base/log.h"
 
 namespace varve {
-namespace {
 
 /// What the journal says about one volume, as generations in the order of their cuts.
-struct Replayed {
+struct RepositoryImpl::Replayed {
   struct Part {
     std::shared_ptr<Overlay> overlay;
     Lsn end_lsn = 0;  ///< after the cut; 0: the end of the journal
@@ -31,9 +30,7 @@ struct Replayed {
   }
 };
 
-using ReplayedVolumes = std::map<VolumeId, Replayed>;
-
-ReplayedVolumes replay(Store& store, const Catalog& catalog) {
+RepositoryImpl::ReplayedVolumes RepositoryImpl::replay(Store& store, const Catalog& catalog) {
   ReplayedVolumes out;
   store.replay([&](const JournalRecord& record) {
     const bool is_cut = record.type == JournalType::kSnapshot;
@@ -57,15 +54,13 @@ ReplayedVolumes replay(Store& store, const Catalog& catalog) {
 }
 
 /// Where a replay after a crash during the recovery has to begin.
-Lsn oldest_lsn(const ReplayedVolumes& volumes, Lsn end) {
+Lsn RepositoryImpl::oldest_lsn(const ReplayedVolumes& volumes, Lsn end) {
   Lsn out = end;
   for (const auto& [volume, replayed] : volumes) {
     if (const auto first = replayed.first_lsn()) out = std::min(out, *first);
   }
   return out;
 }
-
-}  // namespace
 
 std::unique_ptr<Repository> Repository::open(Disk& disk, const std::string& path, bool create,
                                              const RepositoryOptions& options) {
@@ -109,21 +104,49 @@ void RepositoryImpl::recount_references() {
 void RepositoryImpl::recover() {
   ReplayedVolumes volumes = replay(*store_, *catalog_);
   const Lsn end = store_->journal().end();
-  while (!volumes.empty()) {
-    const std::unique_ptr<Catalog::Change> change = catalog_->begin();
-    for (auto at = volumes.begin(); at != volumes.end();) {
-      auto& [volume, replayed] = *at;
-      const Replayed::Part part = replayed.parts.front();
-      const VolumeRow row = catalog_->volume(volume).value();
-      stage_generation(*change, *catalog_, *store_, cache_,
-                       {volume, manifest_of(row).value().base, part.overlay,
-                        part.cut ? part.end_lsn : end, part.cut},
-                       options_.store.worker_threads);
-      replayed.parts.erase(replayed.parts.begin());
-      at = replayed.parts.empty() ? volumes.erase(at) : std::next(at);
-    }
-    change->finish(oldest_lsn(volumes, end));
+  try {
+    while (!volumes.empty()) recover_step(volumes, end);
+  } catch (const StoreError& error) {
+    if (error.code() != ENOSPC) throw;
+    log_error("repository",
+              "the disk is full: what the journal holds is readable and will be committed when "
+              "there is space; free some on the host, or remove files or snapshots");
+    for (auto& [volume, replayed] : volumes) keep_uncommitted(volume, replayed, end);
   }
+}
+
+void RepositoryImpl::recover_step(ReplayedVolumes& volumes, Lsn end) {
+  const std::unique_ptr<Catalog::Change> change = catalog_->begin();
+  ReplayedVolumes rest;
+  for (const auto& [volume, replayed] : volumes) {
+    const Replayed::Part& part = replayed.parts.front();
+    const VolumeRow row = catalog_->volume(volume).value();
+    stage_generation(*change, *catalog_, *store_, cache_,
+                     {volume, manifest_of(row).value().base, part.overlay,
+                      part.cut ? part.end_lsn : end, part.cut},
+                     options_.store.worker_threads);
+    if (replayed.parts.size() > 1)
+      rest[volume].parts.assign(replayed.parts.begin() + 1, replayed.parts.end());
+  }
+  change->finish(oldest_lsn(rest, end));
+  volumes = std::move(rest);
+}
+
+/// Leaves a volume as a detach leaves one that could not be committed: its head waits for the next
+/// round, and the next attach takes it over.
+void RepositoryImpl::keep_uncommitted(VolumeId volume, const Replayed& replayed, Lsn end) {
+  std::deque<Frozen> frozen;
+  std::map<const Overlay*, SnapshotCut> cuts;
+  for (const Replayed::Part& part : replayed.parts) {
+    frozen.push_back({part.overlay, part.cut ? part.end_lsn : end});
+    if (part.cut) cuts.emplace(part.overlay.get(), *part.cut);
+  }
+  const VolumeRow row = catalog_->volume(volume).value();
+  auto head = std::make_shared<Head>(*store_, cache_, volume, manifest_of(row).value().base, false);
+  head->restore(std::move(frozen));
+  committer_.add(head, std::move(cuts));
+  const MutexLock lock(mutex_);
+  attachments_[volume] = {head, nullptr};
 }
 
 void RepositoryImpl::close() {

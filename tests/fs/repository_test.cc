@@ -358,6 +358,78 @@ TEST_F(RepositoryTest, ReplaysWhatWasNotCommitted) {
   EXPECT_EQ(read_file(*after.attach("a"), "f"), expected);
 }
 
+TEST_F(RepositoryTest, OpensWithAFullDiskAndCommitsWhenThereIsSpace) {
+  create("a");
+  create("b");
+  for (const bool attached_first : {true, false}) {
+    SCOPED_TRACE(attached_first);
+    const std::string suffix = attached_first ? "1" : "2";
+    auto a = world_->attach("a");
+    auto b = world_->attach("b");
+    for (int cut = 0; cut < 2; ++cut) {
+      write_file(*a, "f", pattern(3000, cut + 1));
+      world_->create_snapshot("a", "s" + std::to_string(cut) + suffix, {});
+    }
+    write_file(*a, "f", pattern(3000, 9));
+    write_file(*b, "g", pattern(2000, 5));
+    world_.crash(
+        MemoryStore::Cut::kKill,
+        [&] {
+          a.reset();
+          b.reset();
+        },
+        [](MemoryStore& store) { store.fail_next_commit(ENOSPC); });
+    if (attached_first) {
+      // Readable at once, and it takes changes.
+      a = world_->attach("a");
+      EXPECT_EQ(read_file(*a, "f"), pattern(3000, 9));
+      write_file(*a, "later", pattern(10, 6));
+      a.reset();
+    }
+    world_->commit();
+    EXPECT_EQ(in_snapshot("a@s0" + suffix, "f"), pattern(3000, 1));
+    EXPECT_EQ(in_snapshot("a@s1" + suffix, "f"), pattern(3000, 2));
+    world_.crash();
+    EXPECT_EQ(read_file(*world_->attach("a"), "f"), pattern(3000, 9));
+    EXPECT_EQ(read_file(*world_->attach("a"), "later"), pattern(10, 6));
+    EXPECT_EQ(read_file(*world_->attach("b"), "g"), pattern(2000, 5));
+  }
+  world_.settle();
+  expect_exact_references();
+}
+
+TEST(Repository, ADamagedVolumeHoldsUpNoOther) {
+  RepositoryOptions options = RepositoryWorld::default_options();
+  options.node_cache_bytes = 0;  // every commit reads the nodes that it changes
+  RepositoryWorld world(options);
+  for (const char* name : {"a", "b"}) {
+    Repository::CreateVolume request;
+    request.name = name;
+    world->create_volume(request);
+  }
+  const auto a = world->attach("a");
+  const auto b = world->attach("b");
+  write_file(*a, "f", pattern(100, 1));
+  write_file(*b, "f", pattern(100, 1));
+  world->commit();
+  write_file(*a, "f", pattern(100, 2));
+  write_file(*b, "f", pattern(100, 2));
+  const NodeId head = world->volume("a").row.head;
+  const Digest root = world->catalog().node(head).root.value().digest;
+  world.store().memory().damage(root);
+  EXPECT_EQ(failure_of([&] { world->commit(); }).first, EIO);
+  EXPECT_EQ(world->dirty_bytes(), 0u) << "b is committed, and a cannot be";
+  EXPECT_EQ(failure_of([&] { write_file(*a, "g", pattern(100, 3)); }).first, EIO);
+  write_file(*b, "g", pattern(100, 3));
+  world->create_snapshot("b", "s", {});
+  EXPECT_EQ(read_file(*world->attach_snapshot("b@s"), "g"), pattern(100, 3));
+
+  world.store().memory().heal(root);
+  world->commit();
+  write_file(*a, "g", pattern(100, 3));
+  EXPECT_EQ(read_file(*a, "f"), pattern(100, 2));
+}
+
 TEST_F(RepositoryTest, RefusesReferencesWithAnEmptySide) {
   create("a");
   world_->create_snapshot("a", "s", {});

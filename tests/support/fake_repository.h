@@ -161,6 +161,7 @@ class FakeRepository : public Repository {
   }
   void commit() override {}
   bool step() override { return false; }
+  std::uint64_t dirty_bytes() const override { return 0; }
   StoreFigures figures() const override { return store_.figures(); }
   std::size_t pending_deletions() const override { return 0; }
   Store& store() override { return store_; }

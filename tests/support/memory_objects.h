@@ -50,6 +50,10 @@ class MemoryObjects : public Objects {
     const MutexLock lock(mutex_);
     damaged_.insert(digest);
   }
+  void heal(const Digest& digest) {
+    const MutexLock lock(mutex_);
+    damaged_.erase(digest);
+  }
   /// Forgets objects that died at or before `csn`. Returns their stored bytes.
   std::uint64_t reclaim(std::uint64_t csn = UINT64_MAX) {
     const MutexLock lock(mutex_);

@@ -188,7 +188,7 @@ class MemoryStore : public Store, private JournalAppender {
     StoreFigures out;
     out.live_bytes = out.segment_bytes = objects_->live_bytes();
     out.journal_bytes = used();
-    out.journal_capacity_bytes = capacity();
+    out.journal_file_bytes = out.journal_capacity_bytes = capacity();
     out.free_bytes = free_bytes_.value_or(1ull << 40);
     out.total_bytes = 1ull << 40;
     out.objects = objects_->references().size();

@@ -36,12 +36,15 @@ class RepositoryWorld {
   RepositoryImpl* operator->() { return repository_.get(); }
   MemoryStore& store() { return *store_; }
 
-  /// `drop_volumes` runs when the crash has happened, to let go of the handles.
+  /// `drop_volumes` runs when the crash has happened, to let go of the handles; `prepare` before
+  /// the store is opened again.
   void crash(MemoryStore::Cut cut = MemoryStore::Cut::kKill,
-             const std::function<void()>& drop_volumes = {}) {
+             const std::function<void()>& drop_volumes = {},
+             const std::function<void(MemoryStore&)>& prepare = {}) {
     std::unique_ptr<MemoryStore> survivor = store_->crash(cut);
     if (drop_volumes) drop_volumes();
     repository_.reset();
+    if (prepare) prepare(*survivor);
     open(std::move(survivor));
   }
   void reopen() {
