@@ -85,8 +85,10 @@ Json ControlApi::status(const Call&) {
           {"total_bytes", figures.total_bytes},
           {"journal",
            {{"bytes", figures.journal_bytes},
+            {"file_bytes", figures.journal_file_bytes},
             {"capacity_bytes", figures.journal_capacity_bytes},
             {"appended_bytes", figures.journal_appended_bytes}}},
+          {"dirty_bytes", repository_.dirty_bytes()},
           {"cache",
            {{"bytes", figures.cache_bytes},
             {"hits", figures.cache_hits},
@@ -123,7 +125,7 @@ Json ControlApi::df(const Call& call) {
            {{"path", repository_.store().path()},
             {"live_bytes", figures.live_bytes},
             {"segment_bytes", figures.segment_bytes},
-            {"journal_bytes", figures.journal_capacity_bytes},
+            {"journal_bytes", figures.journal_file_bytes},
             {"free_bytes", figures.free_bytes},
             {"total_bytes", figures.total_bytes}}}};
 }

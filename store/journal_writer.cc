@@ -371,6 +371,7 @@ void JournalWriter::update_figures() {
   const std::uint64_t files =
       growth_failed_ ? ring_.size() : std::max<std::uint64_t>(ring_.size(), files_max_);
   capacity_bytes_.store(files * layout_.file_bytes, std::memory_order_relaxed);
+  file_bytes_.store(ring_.size() * layout_.file_bytes, std::memory_order_relaxed);
   used_bytes_.store(last_end_ - std::min(last_end_, layout_.base_of(layout_.span_of(start_))),
                     std::memory_order_relaxed);
 }

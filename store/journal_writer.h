@@ -67,6 +67,8 @@ class JournalWriter final : public JournalAppender {
   std::uint64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   /// What the ring can hold when it has grown as far as it can. Needs no lock.
   std::uint64_t capacity_bytes() const { return capacity_bytes_.load(std::memory_order_relaxed); }
+  /// What the files take on the host. Needs no lock.
+  std::uint64_t file_bytes() const { return file_bytes_.load(std::memory_order_relaxed); }
   std::uint64_t appended_bytes() const;
   std::uint64_t device_flushes() const;
   /// True if append_split of so many bytes as a commit record cannot meet a full ring.
@@ -148,6 +150,7 @@ class JournalWriter final : public JournalAppender {
   std::uint64_t device_flushes_ GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint64_t> used_bytes_{0};
   std::atomic<std::uint64_t> capacity_bytes_{0};
+  std::atomic<std::uint64_t> file_bytes_{0};
 
   std::thread grower_;  ///< last: uses everything above
 };

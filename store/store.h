@@ -29,12 +29,13 @@ struct StoreOptions {
 
 /// Figures for `varve status` and `df`. Bytes unless the name says otherwise.
 struct StoreFigures {
-  std::uint64_t live_bytes = 0;     ///< stored bytes of objects with references
-  std::uint64_t segment_bytes = 0;  ///< allocated by segment files
-  std::uint64_t journal_bytes = 0;  ///< between the trim point and the end
-  std::uint64_t journal_capacity_bytes = 0;
-  std::uint64_t free_bytes = 0;   ///< of the host file system, less the reserve
-  std::uint64_t total_bytes = 0;  ///< of the host file system
+  std::uint64_t live_bytes = 0;              ///< stored bytes of objects with references
+  std::uint64_t segment_bytes = 0;           ///< allocated by segment files
+  std::uint64_t journal_bytes = 0;           ///< between the trim point and the end
+  std::uint64_t journal_file_bytes = 0;      ///< taken on the host by the journal's files
+  std::uint64_t journal_capacity_bytes = 0;  ///< what they can grow to
+  std::uint64_t free_bytes = 0;              ///< of the host file system, less the reserve
+  std::uint64_t total_bytes = 0;             ///< of the host file system
   std::uint64_t objects = 0;
   std::uint64_t device_flushes = 0;          ///< since open
   std::uint64_t journal_appended_bytes = 0;  ///< since open, padding included

@@ -55,6 +55,7 @@ StoreFigures StoreImpl::figures() const {
   out.live_bytes = objects.live_bytes;
   out.segment_bytes = objects.segment_bytes;
   out.journal_bytes = writer_->used_bytes();
+  out.journal_file_bytes = writer_->file_bytes();
   out.journal_capacity_bytes = writer_->capacity_bytes();
   const Disk::Space space = admission_.space();
   out.free_bytes = space.free_bytes;

@@ -48,8 +48,11 @@ void print_status(const Json& status) {
              ", in segments " + bytes(status["segment_bytes"]));
   print_line("host:       " + bytes(status["free_bytes"]) + " free of " +
              bytes(status["total_bytes"]));
-  print_line("journal:    " + bytes(journal["bytes"]) + " of " + bytes(journal["capacity_bytes"]) +
+  print_line("journal:    " + bytes(journal["bytes"]) + " in files of " +
+             bytes(journal["file_bytes"]) + ", which may grow to " +
+             bytes(journal["capacity_bytes"]) +
              ", device flushes: " + count(status["device_flushes"]));
+  print_line("dirty:      " + bytes(status["dirty_bytes"]) + " not committed yet");
   print_line("cache:      " + bytes(cache["bytes"]) + ", hits " + count(cache["hits"]) +
              ", misses " + count(cache["misses"]));
   print_line("mounts:     " + std::to_string(status["mounts"].size()));

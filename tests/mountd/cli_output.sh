@@ -46,7 +46,7 @@ output() {
   like "^store: +$VARVE_STORE$" status
   like '^state: +read and write$' status
   json 'j["store"]["path"] == "'"$VARVE_STORE"'" and j["volumes"] == 2 and not j["read_only"]' status --json
-  json 'j["journal"]["capacity_bytes"] > 0 and "hits" in j["cache"] and j["pending_deletions"] >= 0' status --json
+  json '0 < j["journal"]["bytes"] <= j["journal"]["file_bytes"] <= j["journal"]["capacity_bytes"] and j["dirty_bytes"] >= 0 and "hits" in j["cache"] and j["pending_deletions"] >= 0' status --json
   ok sync
 
   # the store is chosen by the option before the variable, before or after the command
