@@ -27,7 +27,7 @@ class Index::ReaderLease {
         index_.readers_.pop_back();
       }
     }
-    if (!reader_) reader_ = std::make_unique<IndexReader>(index_.path_);
+    if (!reader_) reader_ = std::make_unique<IndexReader>(index_.disk_, index_.path_);
   }
   ~ReaderLease() {
     const MutexLock lock(index_.readers_mutex_);

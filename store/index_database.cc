@@ -85,8 +85,8 @@ void write_new_meta(Connection& connection, const StoreId& store,
 
 // --- IndexDatabase ---
 
-void IndexDatabase::create(const std::string& path, const StoreId& store) {
-  Connection connection(path, Connection::Mode::kCreate);
+void IndexDatabase::create(Disk& disk, const std::string& path, const StoreId& store) {
+  Connection connection(disk, path, Connection::Mode::kCreate);
   connection.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;");
   Transaction change(connection);
   connection.run(kSchema);
@@ -95,8 +95,8 @@ void IndexDatabase::create(const std::string& path, const StoreId& store) {
   connection.checkpoint(SQLITE_CHECKPOINT_TRUNCATE);
 }
 
-IndexDatabase::IndexDatabase(const std::string& path, const StoreId& store)
-    : connection_(path, Connection::Mode::kReadWrite) {
+IndexDatabase::IndexDatabase(Disk& disk, const std::string& path, const StoreId& store)
+    : connection_(disk, path, Connection::Mode::kReadWrite) {
   connection_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384;");
   // This one connection makes all checkpoints, when the index asks for them.
   sqlite3_wal_hook(
@@ -292,8 +292,8 @@ void IndexDatabase::finish_references(Csn csn) {
 
 // --- IndexReader ---
 
-IndexReader::IndexReader(const std::string& path)
-    : connection_(path, Connection::Mode::kReadOnly),
+IndexReader::IndexReader(Disk& disk, const std::string& path)
+    : connection_(disk, path, Connection::Mode::kReadOnly),
       find_(connection_,
             std::string("SELECT ") + kObjectColumns + " FROM objects WHERE digest = ?"),
       dead_(connection_, std::string("SELECT digest, ") + kObjectColumns +
@@ -347,8 +347,8 @@ void IndexReader::visit_references(const std::function<void(const Digest&, std::
 
 // --- IndexBuilder ---
 
-IndexBuilder::IndexBuilder(const std::string& path, const StoreId& store)
-    : connection_(path, Connection::Mode::kCreate) {
+IndexBuilder::IndexBuilder(Disk& disk, const std::string& path, const StoreId& store)
+    : connection_(disk, path, Connection::Mode::kCreate) {
   // A crash leaves a file that nobody looks at: no need for a rollback journal.
   connection_.run("PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;");
   connection_.run("BEGIN IMMEDIATE");

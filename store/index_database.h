@@ -37,11 +37,11 @@ class IndexDatabase {
   };
 
   /// Makes an empty index in a new file, durable when it is closed.
-  static void create(const std::string& path, const StoreId& store);
+  static void create(Disk& disk, const std::string& path, const StoreId& store);
 
   /// Opens the index of `store`. Throws CorruptionError if it is damaged or another store's,
   /// UserError(ENOTSUP) if its format is newer, StoreError(ENOENT) if there is none.
-  IndexDatabase(const std::string& path, const StoreId& store);
+  IndexDatabase(Disk& disk, const std::string& path, const StoreId& store);
   IndexDatabase(const IndexDatabase&) = delete;
   IndexDatabase& operator=(const IndexDatabase&) = delete;
 
@@ -89,7 +89,7 @@ class IndexDatabase {
 /// A read-only connection to the index file. Used by one thread at a time.
 class IndexReader {
  public:
-  explicit IndexReader(const std::string& path);
+  IndexReader(Disk& disk, const std::string& path);
 
   std::optional<ObjectState> find(const Digest& digest);
   /// States of `digests`, as of one moment.
@@ -116,7 +116,7 @@ class IndexReader {
 /// file has no log and is not safe before finish(). Used by one thread.
 class IndexBuilder {
  public:
-  IndexBuilder(const std::string& path, const StoreId& store);
+  IndexBuilder(Disk& disk, const std::string& path, const StoreId& store);
   /// In order of digests, each once.
   void add(const Digest& digest, const Placement& placement);
   void finish(SegmentId last_segment);

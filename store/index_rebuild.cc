@@ -108,10 +108,10 @@ std::uint64_t count_records(SegmentSet& segments) {
   return count;
 }
 
-void build(SegmentSet& segments, const std::string& path, const StoreId& store) {
+void build(Disk& disk, SegmentSet& segments, const std::string& path, const StoreId& store) {
   const std::uint64_t count = count_records(segments);
   const std::uint64_t passes = count / kObjectsPerPass + 1;
-  IndexBuilder builder(path, store);
+  IndexBuilder builder(disk, path, store);
   for (std::uint64_t pass = 0; pass < passes; ++pass) {
     const std::uint64_t first = kPrefixes * pass / passes;
     const std::uint64_t last = kPrefixes * (pass + 1) / passes;
@@ -154,7 +154,7 @@ void rebuild_index(Disk& disk, SegmentSet& segments, const std::string& path,
                    const StoreId& store) {
   const std::string fresh = path + ".rebuild";
   remove_with_log(disk, fresh);
-  build(segments, fresh, store);
+  build(disk, segments, fresh, store);
   put_aside(disk, path);
   disk.rename(fresh, path);
   disk.remove(index_damage_mark(path));

@@ -14,13 +14,13 @@ namespace {
 
 constexpr std::uint64_t kMinBloomDigests = 1 << 16;
 
-std::unique_ptr<IndexDatabase> open_database(const Disk& disk, const std::string& path,
+std::unique_ptr<IndexDatabase> open_database(Disk& disk, const std::string& path,
                                              const StoreId& store) {
   if (disk.exists(index_damage_mark(path))) {
     throw CorruptionError(path + ": was found damaged earlier");
   }
   if (!disk.exists(path)) throw StoreError(ENOENT, path + ": " + errno_text(ENOENT));
-  return std::make_unique<IndexDatabase>(path, store);
+  return std::make_unique<IndexDatabase>(disk, path, store);
 }
 
 /// A failure after which the file's content is not known: never tried again.

@@ -58,7 +58,7 @@ void LocalObjects::Parts::rebuild(const std::string& reason) {
 
 void LocalObjects::create(Disk& disk, const Paths& paths, const StoreId& id) {
   disk.make_directory(paths.segments);
-  IndexDatabase::create(paths.index, id);
+  IndexDatabase::create(disk, paths.index, id);
   disk.sync_directory(directory_of(paths.segments));
   disk.sync_directory(directory_of(paths.index));
 }

@@ -45,12 +45,13 @@ void fail(sqlite3* database, int code, const std::string& what) {
   throw StoreError(errno_of(database, code), text);
 }
 
-Connection::Connection(const std::string& path, Mode mode) : path_(path) {
+Connection::Connection(Disk& disk, const std::string& path, Mode mode)
+    : path_(path), vfs_(DiskVfs::of(disk)) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   flags |= mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
   if (mode == Mode::kCreate) flags |= SQLITE_OPEN_CREATE;
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, vfs_ ? vfs_->name() : nullptr);
   handle_.reset(handle);
   if (code != SQLITE_OK) fail(handle, code, path + ": open");
   sqlite3_busy_timeout(handle, 10'000);

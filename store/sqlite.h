@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "store/base/bytes.h"
+#include "store/base/disk.h"
+#include "store/sqlite_vfs.h"
 
 namespace varve::sqlite {
 
@@ -16,12 +18,12 @@ namespace varve::sqlite {
 /// StoreError(ENOSPC) when the disk is full, else StoreError(EIO or a nearer errno).
 [[noreturn]] void fail(sqlite3* database, int code, const std::string& what);
 
-/// One SQLite connection. Not safe to share between threads.
+/// One SQLite connection, whose files are on a Disk. Not safe to share between threads.
 class Connection {
  public:
   enum class Mode { kReadOnly, kReadWrite, kCreate };
 
-  Connection(const std::string& path, Mode mode);
+  Connection(Disk& disk, const std::string& path, Mode mode);
   sqlite3* get() const { return handle_.get(); }
   const std::string& path() const { return path_; }
   /// Runs statements without results or parameters.
@@ -34,6 +36,7 @@ class Connection {
     void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
   };
   std::string path_;
+  std::shared_ptr<DiskVfs> vfs_;  ///< null: SQLite's own. Outlives the handle
   std::unique_ptr<sqlite3, Close> handle_;
 };
 

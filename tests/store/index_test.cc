@@ -21,7 +21,7 @@ class IndexTest : public ::testing::Test {
  protected:
   IndexTest() {
     store_.fill(std::byte{3});
-    IndexDatabase::create(path_, store_);
+    IndexDatabase::create(disk_, path_, store_);
     open();
   }
   void open(const IndexLimits& limits = IndexLimits()) {

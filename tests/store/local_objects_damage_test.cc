@@ -419,7 +419,8 @@ TEST_F(DamagedIndexTest, ANewerIndexFormatIsRefused) {
   store_->close();
   store_.crash();
   {
-    sqlite::Connection connection(store_.paths().index, sqlite::Connection::Mode::kReadWrite);
+    sqlite::Connection connection(store_.disk(), store_.paths().index,
+                                  sqlite::Connection::Mode::kReadWrite);
     connection.run("UPDATE meta SET value = 99 WHERE key = 'format'");
   }
   try {
