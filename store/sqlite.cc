@@ -10,6 +10,8 @@ namespace varve::sqlite {
 namespace {
 
 int errno_of(sqlite3* database, int code) {
+  // Final whatever the cause: a caller that takes it for a full disk would try again.
+  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return EIO;
   switch (code & 0xff) {
     case SQLITE_FULL:
       return ENOSPC;

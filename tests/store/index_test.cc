@@ -265,5 +265,22 @@ TEST_F(IndexTest, LookupsRunBesideCommitsAndWrites) {
   EXPECT_EQ(index_->figures().objects, 2400u);
 }
 
+// It was taken for a full disk and tried again: the second flush says that all is well, and what
+// the first could not write is gone.
+TEST_F(IndexTest, AFlushThatSaysThatTheDiskIsFullIsNotTriedAgain) {
+  index_->apply(births(0, 10));
+  disk_.plan().fail(test::DiskCall::kSync, 1, ENOSPC, false, path_);
+  for (int i = 0; i < 2; ++i) {
+    try {
+      index_->checkpoint();
+      ADD_FAILURE() << "a failed flush was forgotten";
+    } catch (const StoreError& error) {
+      EXPECT_EQ(error.code(), EIO);
+    }
+  }
+  EXPECT_EQ(disk_.plan().failures(), 1u);
+  EXPECT_EQ(index_->checkpointed_csn(), 0u);
+}
+
 }  // namespace
 }  // namespace varve
