@@ -139,6 +139,12 @@ SuperblockFile::SuperblockFile(Disk& disk, const std::string& path, const StoreI
 }
 
 void SuperblockFile::write(Superblock next) {
+  if (!current_is_durable_) {
+    // Two slots torn by one power cut would be the end of the store.
+    file_->sync();
+    ++flushes_;
+    current_is_durable_ = true;
+  }
   next.sequence = current_.sequence + 1;
   const std::uint32_t slot = 1 - current_slot_;
   file_->write_at(slot * Superblock::kBytes, next.encode());

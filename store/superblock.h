@@ -51,6 +51,9 @@ class SuperblockFile {
   bool is_latest() const { return is_latest_; }
   /// Writes `next` with the next sequence number into the other slot and flushes it. After a throw
   /// the file must not be written again (a failed sync is not retried).
+  /// Writes `next` with the next sequence number into the other slot and flushes it. The first call
+  /// flushes what it found as well, before it overwrites anything. After a throw the file must not
+  /// be written again (a failed sync is not retried).
   void write(Superblock next);
   /// Flushes of the device by write().
   std::uint64_t flushes() const { return flushes_; }
@@ -60,6 +63,7 @@ class SuperblockFile {
   Superblock current_;
   std::uint32_t current_slot_ = 0;
   bool is_latest_ = false;
+  bool current_is_durable_ = false;  ///< a killed process may have left it in the page cache
   std::uint64_t flushes_ = 0;
 };
 
