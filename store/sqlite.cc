@@ -50,11 +50,19 @@ void fail(sqlite3* database, int code, const std::string& what) {
 Connection::Connection(Disk& disk, const std::string& path, Mode mode)
     : path_(path), vfs_(DiskVfs::of(disk)) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  // A link planted in the index's place is not followed.
+  flags |= SQLITE_OPEN_NOFOLLOW;
   flags |= mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
   if (mode == Mode::kCreate) flags |= SQLITE_OPEN_CREATE;
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, vfs_ ? vfs_->name() : nullptr);
   handle_.reset(handle);
+  if (code == SQLITE_CANTOPEN_SYMLINK) {
+    throw UserError(EPERM, path +
+                               " or a directory above it is a symbolic link, which is not "
+                               "followed; put the file itself there, or remove it: the index is "
+                               "made again from the segments");
+  }
   if (code != SQLITE_OK) fail(handle, code, path + ": open");
   sqlite3_busy_timeout(handle, 10'000);
   // A damaged file must be an error, not a way to run code or to return wrong rows.

@@ -15,6 +15,7 @@
 #include "store/base/bytes.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
+#include "store/base/own_directory.h"
 
 namespace varve {
 
@@ -162,6 +163,14 @@ void clear_remains(Disk& disk, const StorePaths& paths) {
   }
 }
 
+/// Nobody else has prepared, or can change, what a process with more rights would follow: a link
+/// in the place of `journal` would lead the clearing of remains elsewhere.
+void expect_own(const StorePaths& paths) {
+  for (const std::string& directory : {paths.root(), paths.journal(), paths.segments()}) {
+    expect_own_directory(directory);
+  }
+}
+
 void sync_parent(Disk& disk, const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string parent = slash == std::string::npos ? "."
@@ -231,6 +240,7 @@ StoreDirectory StoreDirectory::prepare(Disk& disk, const std::string& path) {
     }
   }
   disk.make_directory(path);
+  expect_own(paths);
   std::unique_ptr<File> lock = lock_or_fail(disk, paths);
   if (exists(disk, path)) {  // another process has finished its create meanwhile
     throw UserError(EEXIST, path + " holds a store already");
@@ -247,6 +257,7 @@ StoreDirectory StoreDirectory::open(Disk& disk, const std::string& path) {
                                 " is not a store (it holds no FORMAT file); check the path, or "
                                 "create a store there first");
   }
+  expect_own(paths);
   StoreDirectory out(disk, paths, lock_or_fail(disk, paths));
   Bytes text;
   try {

@@ -57,10 +57,11 @@ class StoreDirectory {
   /// Checks that a store can be made in `path` (absent, empty, or the remains of an interrupted
   /// create), makes the directory, takes the lock and clears the remains. The directory is a store
   /// only after write_format(). Throws UserError: EEXIST if it is a store, ENOTEMPTY if it holds
-  /// other things, EBUSY if another process is at it.
+  /// other things, EBUSY if another process is at it, EPERM if others could change it
+  /// (expect_own_directory).
   static StoreDirectory prepare(Disk& disk, const std::string& path);
   /// Takes the lock of an existing store and reads FORMAT. Throws UserError (ENOENT: not a store;
-  /// EBUSY: in use; ENOTSUP: newer) or CorruptionError.
+  /// EBUSY: in use; ENOTSUP: newer; EPERM: others could change it) or CorruptionError.
   static StoreDirectory open(Disk& disk, const std::string& path);
 
   const StorePaths& paths() const { return paths_; }

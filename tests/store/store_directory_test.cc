@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <string>
 
 #include "store/base/error.h"
@@ -163,6 +164,66 @@ TEST(StoreDirectory, DrawsADifferentIdEachTime) { EXPECT_NE(random_store_id(), r
 
 TEST(StorePaths, NamesJournalFilesByIndex) {
   EXPECT_EQ(StorePaths::journal_file_name(0x1f), "000000000000001f.log");
+}
+
+/// What somebody with fewer rights could have prepared for root to fall into.
+class PlantedStore : public ::testing::Test {
+ protected:
+  PlantedStore() {
+    std::filesystem::create_directory(store_);
+    std::filesystem::create_directory(directory_ / "victim");
+    std::ofstream(directory_ / "victim/precious") << "kept";
+  }
+  Refused prepare() {
+    return refused([&] { StoreDirectory::prepare(Disk::host(), store_); });
+  }
+  void expect_victim_untouched() {
+    EXPECT_TRUE(std::filesystem::exists(directory_ / "victim/precious"));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_ / "victim"), {}), 1);
+  }
+
+  TempDirectory directory_;
+  const std::string store_ = directory_ / "store";
+};
+
+TEST_F(PlantedStore, ALinkInTheJournalsPlaceIsNotCleared) {
+  std::filesystem::create_directory_symlink(directory_ / "victim", store_ + "/journal");
+  const Refused said = prepare();
+  EXPECT_EQ(said.code, EPERM);
+  EXPECT_NE(said.what.find("symbolic link"), std::string::npos) << said.what;
+  expect_victim_untouched();
+}
+
+TEST_F(PlantedStore, ALinkInTheSegmentsPlaceIsNotOpened) {
+  {
+    StoreDirectory made = StoreDirectory::prepare(Disk::host(), store_);
+    made.write_format(example());
+  }
+  std::filesystem::create_directory_symlink(directory_ / "victim", store_ + "/segments");
+  EXPECT_EQ(refused([&] { StoreDirectory::open(Disk::host(), store_); }).code, EPERM);
+  expect_victim_untouched();
+}
+
+TEST_F(PlantedStore, ALinkInTheLocksPlaceIsNotFollowed) {
+  std::filesystem::create_symlink(directory_ / "victim/precious", store_ + "/lock");
+  EXPECT_EQ(prepare().code, ELOOP);
+  std::ifstream precious(directory_ / "victim/precious");
+  std::string text;
+  precious >> text;
+  EXPECT_EQ(text, "kept");
+}
+
+TEST_F(PlantedStore, ADirectoryOfAnotherUserIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a directory away";
+  ASSERT_EQ(::chown(store_.c_str(), 65'534, 65'534), 0);
+  const Refused said = prepare();
+  EXPECT_EQ(said.code, EPERM);
+  EXPECT_NE(said.what.find("65534"), std::string::npos) << said.what;
+}
+
+TEST_F(PlantedStore, ADirectoryThatAllMayWriteToIsRefused) {
+  std::filesystem::permissions(store_, std::filesystem::perms::all);
+  EXPECT_EQ(prepare().code, EPERM);
 }
 
 }  // namespace
