@@ -4,6 +4,7 @@
 
 #include "fs/transaction.h"
 #include "fs/volume.h"
+#include "snapshot/node.h"
 #include "store/base/error.h"
 
 // volume u64 | request u64 (0) | record count varint | change count varint
@@ -122,6 +123,9 @@ void OperationCodec::replay(ByteView payload, Overlay& overlay) {
     std::optional<Bytes> value;
     if (present == 1) {
       const ByteView bytes = in.sized();
+      // Only what becomes an object at the commit may be longer than a record of the tree.
+      const bool has_blob = key.kind == Kind::kInode || key.kind == Kind::kXattr;
+      if (!has_blob && bytes.size() > kMaxValueBytes) in.fail("a value longer than any record");
       value.emplace(bytes.begin(), bytes.end());
     }
     if (!records.emplace(key, std::move(value)).second) in.fail("two records with one key");

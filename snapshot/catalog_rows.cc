@@ -4,12 +4,15 @@
 #include <limits>
 #include <string>
 
+#include "snapshot/names.h"
 #include "store/base/error.h"
 
 namespace varve {
 namespace {
 
 constexpr std::uint8_t kRowFormat = 1;
+/// Numbers are counted up from 1: a higher one was never given out, and the next would overflow.
+constexpr std::uint64_t kMaxRowNumber = 1ull << 62;
 
 constexpr std::uint8_t kNodeIsHead = 1;
 constexpr std::uint8_t kNodeIsHidden = 2;
@@ -88,6 +91,16 @@ std::map<std::string, std::string> decode_labels(ByteReader& in) {
   return out;
 }
 
+/// Names are shown, logged and given to the kernel; what no command lets in is not taken from a
+/// store either.
+void check_name(NameOf what, const std::string& name, const ByteReader& in) {
+  try {
+    validate_name(what, name);
+  } catch (const UserError& refused) {
+    in.fail(refused.what());
+  }
+}
+
 }  // namespace
 
 Key row_key(RowType type, std::uint64_t id) {
@@ -111,6 +124,10 @@ CountersRow decode_counters(ByteView bytes) {
   row.next_family = in.varint();
   row.next_deletion = in.varint();
   in.expect_done();
+  for (const std::uint64_t next :
+       {row.next_volume, row.next_node, row.next_family, row.next_deletion}) {
+    if (next == 0 || next > kMaxRowNumber) in.fail("a number that no store reaches");
+  }
   return row;
 }
 
@@ -126,6 +143,7 @@ FamilyRow decode_family(FamilyId id, ByteView bytes) {
   row.id = id;
   row.last_txg = in.varint();
   in.expect_done();
+  if (row.last_txg > kMaxRowNumber) in.fail("a number that no store reaches");
   return row;
 }
 
@@ -182,6 +200,7 @@ VolumeRow decode_volume(VolumeId id, ByteView bytes) {
   row.source = in.sized_text();
   row.labels = decode_labels(in);
   in.expect_done();
+  check_name(NameOf::kVolume, row.name, in);
   return row;
 }
 
@@ -207,6 +226,7 @@ SnapshotRow decode_snapshot(NodeId id, ByteView bytes) {
   row.quota_bytes = in.varint();
   row.labels = decode_labels(in);
   in.expect_done();
+  check_name(NameOf::kSnapshot, row.name, in);
   return row;
 }
 

@@ -76,9 +76,19 @@ void CatalogState::derive() {
     ++parent->second.children;
     children_[*node.parent].insert(id);
   }
+  std::set<NodeId> heads;
   for (const auto& [id, volume] : volumes_) {
     const auto head = nodes_.find(volume.head);
     expect(head != nodes_.end() && head->second.is_head, "volume " + volume.name + " has no head");
+    expect(heads.insert(volume.head).second, "volume " + volume.name + " has another's head");
+    expect(static_cast<std::uint64_t>(id) < counters.next_volume,
+           "volume " + volume.name + " is new");
+  }
+  for (const auto& [id, family] : families_) {
+    expect(static_cast<std::uint64_t>(id) < counters.next_family, "a family is new");
+  }
+  for (const auto& [id, deletion] : deletions_) {
+    expect(static_cast<std::uint64_t>(id) < counters.next_deletion, "a deletion is new");
   }
   for (auto& [id, snapshot] : snapshots_) {
     const auto node = nodes_.find(id);
@@ -86,6 +96,7 @@ void CatalogState::derive() {
            "snapshot " + snapshot.name + " has no node");
     snapshot.hidden = node->second.hidden;
     if (snapshot.hidden) continue;
+    expect(volumes_.contains(snapshot.volume), "snapshot " + snapshot.name + " has no volume");
     expect(snapshot_names_.emplace(std::pair(snapshot.volume, snapshot.name), id).second,
            "two snapshots are named " + snapshot.name);
   }

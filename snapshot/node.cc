@@ -57,6 +57,7 @@ void Node::decode_entries(std::uint32_t count) {
     keys_.push_back(decoded);
     if (is_leaf()) {
       const ByteView value = in.sized();
+      if (value.size() > kMaxValueBytes) in.fail("a value longer than any record");
       const std::size_t offset = in.offset() - value.size();
       values_.push_back(
           {static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(value.size())});

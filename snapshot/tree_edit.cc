@@ -347,7 +347,8 @@ std::optional<Ptr> TreeEditor::grow_root(Piece top) {
     pieces.push_back(std::move(top));
     pieces = split_large(std::move(pieces));
     if (pieces.size() == 1) return finish(std::move(pieces.front()));
-    VARVE_CHECK(level < Node::kMaxLevel);
+    // Trees of 2^64 records are lower: somebody has stacked nodes with one child each.
+    if (level == Node::kMaxLevel) throw CorruptionError("tree node: the tree is too high");
     NodeDraft parent = parent_of(std::move(pieces), level);
     parent.set_appended(true);  // dense, should it be split at once
     top = grown_piece(std::move(parent));

@@ -40,9 +40,16 @@ std::unique_ptr<File> open_existing(Disk& disk, const std::string& path) {
     throw CorruptionError(path + ": the superblock is missing" + kRemedy);
   }
 }
+/// No store comes so far; sums of positions below it do not overflow.
+constexpr std::uint64_t kMaxPosition = 1ull << 62;
+/// A file of the journal is written with zeros before its use: a forged size must not fill a disk.
+constexpr std::uint64_t kMaxJournalFileBytes = 1ull << 30;
 
 bool possible(const Superblock& block) {
-  return block.root.size() <= Store::kMaxRootBytes &&
+  return block.durable_lsn <= kMaxPosition && block.replay_from <= kMaxPosition &&
+         block.csn <= kMaxPosition && block.sequence <= kMaxPosition &&
+         block.journal_file_bytes <= kMaxJournalFileBytes &&
+         block.root.size() <= Store::kMaxRootBytes &&
          block.journal_file_bytes >= kJournalFileBytesMin &&
          block.journal_file_bytes % kJournalBlockBytes == 0 &&
          block.journal_start_lsn <= block.durable_lsn && block.sequence > 0;

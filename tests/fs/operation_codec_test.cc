@@ -4,6 +4,7 @@
 #include <random>
 
 #include "fs/transaction.h"
+#include "snapshot/node.h"
 #include "tests/support/volume_test.h"
 
 namespace varve::test {
@@ -133,6 +134,16 @@ TEST_F(OperationCodecTest, HeadInfoIsRecordedOnlyWhenItChanged) {
   OperationCodec::replay(world_.store().records().back().second, overlay);
   EXPECT_EQ(overlay.find({kHeadIno, Kind::kHeadInfo, 0}), nullptr);
   EXPECT_NE(overlay.find({Ino{9}, Kind::kDirent, 300}), nullptr);
+}
+
+/// The commit could not write such a record, and would end the daemon at each start.
+TEST_F(OperationCodecTest, RefusesAValueThatNoTreeHolds) {
+  const Bytes payload = recorded([](Transaction& transaction) {
+    transaction.set({Ino{9}, Kind::kDirent, 300}, Bytes(kMaxValueBytes + 1));
+  });
+  Overlay overlay;
+  EXPECT_EQ(errno_of([&] { OperationCodec::replay(payload, overlay); }), EIO);
+  EXPECT_TRUE(overlay.empty());
 }
 
 }  // namespace

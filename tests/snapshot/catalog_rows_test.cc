@@ -156,5 +156,21 @@ TEST(CatalogRows, RefuseWhatCannotBe) {
   EXPECT_THROW(decode_counters(longer), CorruptionError);
 }
 
+TEST(CatalogRows, NamesAreThoseThatCommandsLetIn) {
+  VolumeRow volume = sample_volume();
+  volume.name = "../etc";
+  EXPECT_THROW(decode_volume(volume.id, encode_row(volume)), CorruptionError);
+  SnapshotRow snapshot = sample_snapshot();
+  snapshot.name = "two\nlines";
+  EXPECT_THROW(decode_snapshot(snapshot.node, encode_row(snapshot)), CorruptionError);
+}
+
+TEST(CatalogRows, NumbersThatWouldOverflowAreRefused) {
+  EXPECT_THROW(decode_counters(encode_row(CountersRow{1, ~0ull, 1, 1})), CorruptionError);
+  EXPECT_THROW(decode_counters(encode_row(CountersRow{0, 1, 1, 1})), CorruptionError);
+  EXPECT_THROW(decode_family(FamilyId{1}, encode_row(FamilyRow{FamilyId{1}, ~0ull, 0})),
+               CorruptionError);
+}
+
 }  // namespace
 }  // namespace varve

@@ -100,6 +100,15 @@ TEST(Node, RefusesWhatNoEncoderWrites) {
   EXPECT_THROW(decode(longer), CorruptionError);
 }
 
+TEST(Node, RefusesAValueThatNoEditCouldWriteBack) {
+  NodeEncoder encoder(0);
+  encoder.add(key_of(1), Bytes(kMaxValueBytes));
+  EXPECT_EQ(decode(encoder.finish())->value(0).size(), kMaxValueBytes);
+  NodeEncoder longer(0);
+  longer.add(key_of(1), Bytes(kMaxValueBytes + 1));
+  EXPECT_THROW(decode(longer.finish()), CorruptionError);
+}
+
 TEST(NodeCache, DropsWhatWasNotUsedForLongest) {
   TreeWorld world;
   Edits edits;

@@ -5,10 +5,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <string>
 
 #include "store/base/error.h"
+#include "store/checksum.h"
 #include "store/journal_format.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/temp_directory.h"
@@ -162,6 +164,25 @@ TEST_F(SuperblockTest, RefusesImpossibleFieldsBehindAGoodChecksum) {
   EXPECT_TRUE(Superblock::decode(slot).has_value());
   slot.pop_back();
   EXPECT_FALSE(Superblock::decode(slot).has_value());
+}
+
+/// Otherwise the journal's first file of that size would be written with zeros until the disk is
+/// full, and positions would wrap around.
+TEST_F(SuperblockTest, RefusesNumbersThatNoStoreReaches) {
+  const auto refused = [](std::size_t at, std::uint64_t value) {
+    Bytes slot = example().encode();
+    std::memcpy(slot.data() + at, &value, sizeof value);
+    const std::uint64_t checksum = checksum_of(ByteView(slot).subspan(8));
+    std::memcpy(slot.data(), &checksum, sizeof checksum);
+    return !Superblock::decode(slot).has_value();
+  };
+  constexpr std::size_t kCsn = 48, kDurable = 64, kReplayFrom = 72, kFileBytes = 80;
+  EXPECT_FALSE(refused(kFileBytes, 1ull << 30));
+  EXPECT_TRUE(refused(kFileBytes, 1ull << 31));
+  EXPECT_FALSE(refused(kDurable, 1ull << 40));
+  EXPECT_TRUE(refused(kDurable, ~0ull - 4096));
+  EXPECT_TRUE(refused(kReplayFrom, ~0ull));
+  EXPECT_TRUE(refused(kCsn, ~0ull));
 }
 
 }  // namespace
