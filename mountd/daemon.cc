@@ -16,6 +16,7 @@
 
 #include "mountd/control_api.h"
 #include "mountd/http_server.h"
+#include "mountd/privileges.h"
 #include "mountd/store_location.h"
 #include "mountd/unix_socket.h"
 #include "store/base/disk.h"
@@ -168,6 +169,7 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options) {
 void run_daemon(const DaemonOptions& options) {
   const sigset_t signals = block_signals();
   ::umask(077);
+  drop_privileges();
   if (::chdir("/") != 0) throw_errno("change to the root directory");
   std::unique_ptr<Daemon> daemon;
   try {

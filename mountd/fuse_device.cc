@@ -14,6 +14,7 @@
 #include <cstring>
 #include <vector>
 
+#include "mountd/resolved_path.h"
 #include "mountd/unix_socket.h"
 #include "store/base/error.h"
 
@@ -72,16 +73,14 @@ unsigned long mount_flags(const FuseMount::Options& options) {
 
 /// mount(2); false if this process may not.
 bool mount_directly(const FuseMount::Options& options, int device) {
-  struct stat status {};
-  const mode_t root_mode =
-      ::stat(options.mountpoint.c_str(), &status) == 0 ? status.st_mode & S_IFMT : S_IFDIR;
+  const ResolvedPath point = ResolvedPath::directory(options.mountpoint);
   char data[160];
   std::snprintf(data, sizeof data, "fd=%d,rootmode=%o,user_id=%u,group_id=%u%s%s", device,
-                static_cast<unsigned>(root_mode), ::getuid(), ::getgid(),
+                static_cast<unsigned>(S_IFDIR), ::getuid(), ::getgid(),
                 options.default_permissions ? ",default_permissions" : "",
                 options.allow_other ? ",allow_other" : "");
-  if (::mount(options.fsname.c_str(), options.mountpoint.c_str(), "fuse.varve",
-              mount_flags(options), data) == 0)
+  if (::mount(options.fsname.c_str(), point.path().c_str(), "fuse.varve", mount_flags(options),
+              data) == 0)
     return true;
   const int error = errno;
   if (error == EPERM) return false;
@@ -245,7 +244,8 @@ void unmount_fuse(const std::string& path, std::uint64_t device, Detach how) {
   int flags = UMOUNT_NOFOLLOW;
   if (how != Detach::kIfIdle) flags |= MNT_DETACH;
   if (how == Detach::kAborting) flags |= MNT_FORCE;
-  if (::umount2(path.c_str(), flags) == 0) return;
+  const ResolvedPath point = ResolvedPath::entry(path);
+  if (::umount2(point.path().c_str(), flags) == 0) return;
   const int error = errno;
   if (error == EPERM) {
     if (how == Detach::kAborting) abort_connection(device);

@@ -66,6 +66,7 @@ LiveMount LiveMounts::mount_locked(const MountRequest& request) {
   options.volume = about.target();
   options.read_only = options.read_only || volume->read_only();
   options.allow_other = request.options.allow_other.value_or(::geteuid() == 0);
+  if (::geteuid() != 0) options.nosuid = options.nodev = true;  // fusermount3 insists
   std::shared_ptr<FuseMount> mount = mounter_(std::move(volume), options);
   about.read_only = options.read_only;
   about.options = mount_options_text(mount->options(), about.read_only);

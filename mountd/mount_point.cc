@@ -16,6 +16,7 @@
 #include <memory>
 #include <sstream>
 
+#include "mountd/resolved_path.h"
 #include "mountd/unix_socket.h"
 #include "store/base/error.h"
 
@@ -159,7 +160,8 @@ bool clear_dead_mounts(const std::string& mount_point) {
 
 void detach_stale_mount(const std::string& mount_point) {
   if (::geteuid() == 0) {
-    if (::umount2(mount_point.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+    const ResolvedPath point = ResolvedPath::entry(mount_point);
+    if (::umount2(point.path().c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
     const int error = errno;
     throw UserError(error, mount_point + " cannot be unmounted: " + errno_text(error));
   }
