@@ -21,7 +21,7 @@ packages_of() {
     test)
       echo clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 libgtest-dev libgmock-dev \
         libbenchmark-dev acl attr sqlite3 postgresql-15 python3 jq curl perl autoconf automake busybox-static \
-        bubblewrap libcap2-bin strace psmisc procps util-linux rsync
+        bubblewrap libcap2-bin strace psmisc procps util-linux rsync e2fsprogs xfsprogs btrfs-progs
       ;;
     example)
       echo bubblewrap busybox-static sqlite3

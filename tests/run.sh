@@ -9,6 +9,7 @@
 #
 #   VARVE_BUILD_ROOT     where the builds go (default build)
 #   VARVE_STAGE_SECONDS  the longest a stage may take (default 5400)
+#   VARVE_FUZZ_SECONDS   how long each fuzz target runs (default 3)
 #   PJDFSTEST            a checkout of the pjdfstest suite, for the stage posix
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -20,6 +21,8 @@ gcc             g++, optimised: all unit, model, crash and format tests
 cli             the command line against a daemon
 posix           POSIX suites on mounted volumes
 applications    SQLite, PostgreSQL, git, tar and a compiler on mounted volumes
+fuzz            libFuzzer on every decoder for a few seconds each, from the kept corpus
+limits          a full disk, and the daemon in a memory cgroup
 clang           clang with thread-safety analysis; all tests under address and undefined-behaviour sanitizers
 libfuse-system  the daemon with the system'"'"'s libfuse
 tsan            the concurrent tests under the thread sanitizer
@@ -133,6 +136,19 @@ stage_applications() {
   bash tests/apps/run.sh "$build_root/gcc"
 }
 
+stage_fuzz() {
+  configure fuzz -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_CXX_FLAGS_DEBUG='-O1 -g1' -DVARVE_SANITIZE=address -DVARVE_FUZZ=ON -DVARVE_UNITY=all
+  compile fuzz varve_fuzz varve_fuzz_seeds
+  bash tests/fuzz/run.sh "$build_root/fuzz" "${VARVE_FUZZ_SECONDS:-3}"
+}
+
+stage_limits() {
+  gcc_build
+  bash tests/limits/full_disk.sh "$build_root/gcc"
+  bash tests/limits/bounded.sh "$build_root/gcc"
+}
+
 stage_clang() {
   clang_build clang address
   run_ctest clang
@@ -180,7 +196,7 @@ run_stage() {
   local name=$1 started=$SECONDS status=0 prefix=()
   printf '\n== %s\n' "$name"
   # Sanitizers of clang 14 and the address randomisation of newer kernels collide.
-  case $name in clang | tsan) if setarch -R true 2>/dev/null; then prefix=(setarch -R); fi ;; esac
+  case $name in clang | tsan | fuzz) if setarch -R true 2>/dev/null; then prefix=(setarch -R); fi ;; esac
   timeout -k 60 "${VARVE_STAGE_SECONDS:-5400}" "${prefix[@]}" bash tests/run.sh --stage "$name" </dev/null &
   child=$!
   wait "$child" || status=$?
@@ -215,7 +231,7 @@ main() {
 
 case ${1:-} in
   --help | -h)
-    sed -n '3,12s/^# \{0,1\}//p' "$0"
+    sed -n '3,13s/^# \{0,1\}//p' "$0"
     printf '\nStages:\n'
     printf '  %s\n' "${stage_list//$'\n'/$'\n'  }"
     ;;
