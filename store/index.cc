@@ -278,6 +278,11 @@ void Index::note_damaged(const Digest& digest) {
   table_.active().damaged.insert(digest);
 }
 
+void Index::note_wrong(const std::string& why) {
+  log_error("index", why);
+  mark_damaged();
+}
+
 std::vector<Digest> Index::damaged() const {
   std::vector<Digest> out;
   {
@@ -286,6 +291,30 @@ std::vector<Digest> Index::damaged() const {
   }
   std::sort(out.begin(), out.end());
   return out;
+}
+
+// --- checking ---
+
+std::vector<LiveObject> Index::live_after(const std::optional<Digest>& after, std::size_t limit) {
+  flush();
+  return ask_file([&](IndexReader& reader) { return reader.live(after, limit); });
+}
+
+std::vector<LiveObject> Index::all_after(const std::optional<Digest>& after, std::size_t limit) {
+  flush();
+  return ask_file([&](IndexReader& reader) { return reader.all(after, limit); });
+}
+
+std::vector<std::string> Index::check_file() {
+  flush();
+  std::vector<std::string> problems;
+  try {
+    problems = ask_file([](IndexReader& reader) { return reader.integrity(); });
+  } catch (const CorruptionError& error) {
+    return {error.what()};
+  }
+  if (!problems.empty()) mark_damaged();
+  return problems;
 }
 
 // --- segments ---

@@ -85,8 +85,22 @@ class Index {
 
   /// Remembers that `digest` cannot be read.
   void note_damaged(const Digest& digest);
+  /// Says that the index is wrong: a tree refers to an object that it does not know, or a segment
+  /// holds more than it says. The next open makes it anew.
+  void note_wrong(const std::string& why);
   /// What note_damaged was told and no commit has healed, sorted.
   std::vector<Digest> damaged() const;
+
+  // --- checking ---
+
+  /// Up to `limit` objects with references and digests above `after`, ascending, as of the last
+  /// commit before the call.
+  std::vector<LiveObject> live_after(const std::optional<Digest>& after, std::size_t limit);
+  /// The same of all objects that it knows, dead ones included.
+  std::vector<LiveObject> all_after(const std::optional<Digest>& after, std::size_t limit);
+  /// What is wrong with the form of the index file; empty if nothing is. A damaged one is rebuilt
+  /// by the next open.
+  std::vector<std::string> check_file();
 
   // --- segments ---
 

@@ -340,6 +340,39 @@ std::vector<IndexReader::DeadObject> IndexReader::dead(Csn horizon,
   return out;
 }
 
+std::vector<LiveObject> IndexReader::live(const std::optional<Digest>& after, std::uint64_t limit) {
+  return objects_where("refs > 0 AND digest > ?1", after, limit);
+}
+
+std::vector<LiveObject> IndexReader::all(const std::optional<Digest>& after, std::uint64_t limit) {
+  return objects_where("digest > ?1", after, limit);
+}
+
+std::vector<LiveObject> IndexReader::objects_where(const char* condition,
+                                                   const std::optional<Digest>& after,
+                                                   std::uint64_t limit) {
+  Statement next(connection_, std::string("SELECT digest, ") + kObjectColumns +
+                                  " FROM objects WHERE " + condition + " ORDER BY digest LIMIT ?2");
+  // Any digest is greater than the empty blob.
+  next.bind(after ? view(*after) : as_bytes(""), limit);
+  std::vector<LiveObject> out;
+  while (next.step()) {
+    const ObjectState state = state_at(next, 1);
+    out.push_back(LiveObject{digest_at(next, 0), state.refs, state.placement});
+  }
+  return out;
+}
+
+std::vector<std::string> IndexReader::integrity() {
+  Statement check(connection_, "PRAGMA integrity_check(8)");
+  std::vector<std::string> out;
+  while (check.step()) {
+    const std::string line(as_text(check.blob(0)));
+    if (line != "ok") out.push_back(line);
+  }
+  return out;
+}
+
 void IndexReader::visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) {
   Statement all(connection_, "SELECT digest, refs FROM objects WHERE refs > 0 ORDER BY digest");
   while (all.step()) visit(digest_at(all, 0), all.number(1));

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/object_check.h"
 #include "store/object_table.h"
 #include "store/sqlite.h"
 
@@ -103,10 +104,19 @@ class IndexReader {
   /// `after` (empty: from the first).
   std::vector<DeadObject> dead(Csn horizon, const std::optional<DeadObject>& after,
                                std::uint64_t limit);
+  /// Up to `limit` objects with references and digests above `after`, ascending.
+  std::vector<LiveObject> live(const std::optional<Digest>& after, std::uint64_t limit);
+  /// The same of all objects, dead ones included.
+  std::vector<LiveObject> all(const std::optional<Digest>& after, std::uint64_t limit);
+  /// What is wrong with the form of the file, in SQLite's words; empty if nothing is.
+  std::vector<std::string> integrity();
   /// Objects with references, in order of digests.
   void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit);
 
  private:
+  std::vector<LiveObject> objects_where(const char* condition, const std::optional<Digest>& after,
+                                        std::uint64_t limit);
+
   sqlite::Connection connection_;
   sqlite::Statement find_;
   sqlite::Statement dead_;

@@ -38,7 +38,7 @@ JournalRing::JournalRing(Disk& disk, Config config) : config_(std::move(config))
   for (const std::string& name : disk.list(config_.directory)) {
     const std::string path = config_.directory + "/" + name;
     if (name.size() > 4 && name.ends_with(".new")) {
-      disk.remove(path);
+      if (!config_.looks_only) disk.remove(path);
     } else if (index_of(name)) {
       open_file(disk, name);
     } else {
@@ -50,7 +50,8 @@ JournalRing::JournalRing(Disk& disk, Config config) : config_(std::move(config))
 void JournalRing::open_file(Disk& disk, const std::string& name) {
   Slot slot;
   slot.index = index_of(name).value();
-  slot.file = disk.open(config_.directory + "/" + name, Disk::Mode::kReadWrite);
+  slot.file = disk.open(config_.directory + "/" + name,
+                        config_.looks_only ? Disk::Mode::kReadOnly : Disk::Mode::kReadWrite);
   if (slot.file->size() != layout().file_bytes) {
     misfits_.push_back(slot.file->path());
     return;

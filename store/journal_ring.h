@@ -23,6 +23,8 @@ class JournalRing {
     std::string directory;
     StoreId store_id{};
     JournalLayout layout;
+    /// To scan beside the writer that owns the files: nothing is removed, nothing can be written.
+    bool looks_only = false;
   };
   /// A file of the right size; empty of meaning while `span` is.
   struct Slot {

@@ -26,9 +26,6 @@ std::string directory_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-/// Whether a failed read says that these bytes are lost, and not that memory or files ran out.
-bool is_damage(const StoreError& error) { return error.code() == EIO; }
-
 }  // namespace
 
 // --- opening ---
@@ -168,8 +165,13 @@ void LocalObjects::Parts::remember(const Digest& digest, const SharedBytes& cont
   cache.insert(digest, content, content->size() + kCacheEntryBytes);
 }
 
+bool LocalObjects::Parts::is_at(const Digest& digest, const Placement& placement) {
+  const std::optional<ObjectState> now = index->find(digest);
+  return now && now->placement == placement;
+}
+
 SharedBytes LocalObjects::Parts::load_from(const Digest& digest, const Placement& placement,
-                                           bool may_have_moved) {
+                                           Whose whose) {
   const auto read = [&](const Location& location) {
     object_reads.fetch_add(1, std::memory_order_relaxed);
     return std::make_shared<const Bytes>(segments->read(digest, location, placement.stored_bytes));
@@ -178,8 +180,9 @@ SharedBytes LocalObjects::Parts::load_from(const Digest& digest, const Placement
   try {
     return read(placement.primary);
   } catch (const StoreError& error) {
-    const bool gone_for_good = error.code() == ENOENT && !may_have_moved;
-    if (!is_damage(error) && !gone_for_good) throw;
+    if (!speaks_of_bytes(error)) throw;
+    // Moved since the lookup: the caller looks again.
+    if (whose == Whose::kAnyone && !is_at(digest, placement)) throw;
     const SharedBytes content = read(placement.mirror);
     log_warn("object", std::string("the second copy serves: ") + error.what());
     index->note_damaged(digest);
@@ -189,48 +192,27 @@ SharedBytes LocalObjects::Parts::load_from(const Digest& digest, const Placement
 
 SharedBytes LocalObjects::Parts::load(const Digest& digest) {
   const std::string name = "object " + digest.hex();
-  std::optional<ObjectState> previous;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     const std::optional<ObjectState> state = index->find(digest);
-    if (!state) throw CorruptionError(name + " is not in the store");
+    if (!state) {
+      index->note_wrong(name + " is referenced and not in the index");
+      throw CorruptionError(name + " is not in the store");
+    }
     if (state->lost()) throw CorruptionError(name + " is lost: no segment holds it");
-    // A segment that is gone was compacted since the lookup, unless nothing has moved.
-    const bool moved = !previous || previous->placement != state->placement;
     try {
-      const SharedBytes content = load_from(digest, state->placement, moved);
+      const SharedBytes content = load_from(digest, state->placement, Whose::kAnyone);
       remember(digest, content);
       return content;
     } catch (const StoreError& error) {
-      const bool gone = error.code() == ENOENT;
-      if (!gone && !is_damage(error)) throw;
-      if (!gone || !moved) {
-        index->note_damaged(digest);
-        throw CorruptionError(name + " is damaged: " + error.what());
-      }
-      previous = state;
+      if (!speaks_of_bytes(error)) throw;
+      // A place is never used twice. If the object lies elsewhere now, or nowhere, what was read
+      // was the file or the hole that it had left.
+      if (!is_at(digest, state->placement)) continue;
+      index->note_damaged(digest);
+      throw CorruptionError(name + " is damaged: " + error.what());
     }
   }
   throw StoreError(EAGAIN, name + " is moved again and again");
-}
-
-bool LocalObjects::verify(const Digest& digest) {
-  const std::optional<ObjectState> state = parts_->index->find(digest);
-  if (!state || state->lost()) return false;
-  for (const Location& copy : {state->placement.primary, state->placement.mirror}) {
-    if (!copy.present()) continue;
-    try {
-      parts_->object_reads.fetch_add(1, std::memory_order_relaxed);
-      parts_->segments->read(digest, copy, state->placement.stored_bytes);
-    } catch (const StoreError& error) {
-      const std::optional<ObjectState> now = parts_->index->find(digest);
-      if (!now || now->placement != state->placement) return verify(digest);  // it was moved
-      if (!is_damage(error) && error.code() != ENOENT) throw;
-      log_error("object", error.what());
-      parts_->index->note_damaged(digest);
-      return false;
-    }
-  }
-  return true;
 }
 
 // --- figures and the end ---
@@ -249,8 +231,6 @@ LocalObjects::Figures LocalObjects::figures() const {
   out.damaged_objects = index.damaged_objects;
   return out;
 }
-
-std::vector<Digest> LocalObjects::damaged() const { return parts_->index->damaged(); }
 
 void LocalObjects::visit_references(
     const std::function<void(const Digest&, std::uint64_t)>& visit) {

@@ -8,6 +8,7 @@
 
 #include "store/commit_delta.h"
 #include "store/location.h"
+#include "store/object_check.h"
 #include "store/objects.h"
 #include "store/objects_batch.h"
 #include "store/read_pins.h"
@@ -22,7 +23,7 @@ namespace varve {
 /// Order of use: construct; in recovery apply() each commit after applied_csn() in order, or
 /// rebuild_index() if there is a gap; finish_recovery(); then everything. Safe to share between
 /// threads, except that apply, set_references and close are serialized by the caller.
-class LocalObjects final : public Objects {
+class LocalObjects final : public Objects, public ObjectCheck {
  public:
   struct Paths {
     std::string segments;  ///< a directory that exists
@@ -90,10 +91,13 @@ class LocalObjects final : public Objects {
     std::uint64_t copied_bytes = 64ull << 20;  ///< by compaction, in one call
     std::uint32_t compact_below_live_percent = 70;
     std::uint64_t retire_from_bytes = 4ull << 20;  ///< a sparse segment still written to
+    std::uint64_t punch_from_bytes = 1ull << 20;   ///< holes in one segment give back so much
+    std::uint64_t punch_run_bytes = 64ull << 10;   ///< shorter dead runs stay
   };
-  /// Frees objects that died before every pin, unlinks segments that hold nothing else, and
-  /// compacts sparse ones. Returns the bytes given back to the host. Throws StoreError; nothing
-  /// is lost by a failure. One call at a time does the work, others wait.
+  /// Frees objects that died before every pin, unlinks segments that hold nothing else, punches
+  /// holes where long runs are dead, and compacts what is still sparse. Returns the bytes given
+  /// back to the host. Throws StoreError; nothing is lost by a failure. One call at a time does the
+  /// work, others wait.
   std::uint64_t reclaim(const ReclaimLimits& limits);
   std::uint64_t reclaim() { return reclaim(ReclaimLimits()); }
 
@@ -112,11 +116,17 @@ class LocalObjects final : public Objects {
 
   // --- checking ---
 
-  /// Reads every copy of `digest` from the disk, past the cache. False, and the object is counted
-  /// as damaged, if one is not what it should be; false if it is not there.
-  bool verify(const Digest& digest);
-  /// Objects found damaged and not healed since.
-  std::vector<Digest> damaged() const;
+  std::vector<LiveObject> live_after(const std::optional<Digest>& after,
+                                     std::size_t limit) override;
+  std::optional<LiveObject> live(const Digest& digest) override;
+  ObjectHealth check(const Digest& digest) override;
+  std::vector<Digest> damaged() const override;
+  std::vector<RescuedObject> rescue(const std::vector<Digest>& digests) override;
+  std::vector<FileFinding> check_segments() override;
+  std::vector<FileFinding> check_index() override;
+  std::uint64_t compare_index(const std::function<void(const std::string&)>& problem) override;
+  /// True if every copy of `digest` is what it should be.
+  bool verify(const Digest& digest) { return check(digest) == ObjectHealth::kSound; }
   /// Calls `visit` with each object with references, in order of digests, as of the last applied
   /// commit; applies everything to the index first.
   void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit);

@@ -2,20 +2,28 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <set>
 #include <string>
 
+#include "store/base/error.h"
 #include "store/base/lru_cache.h"
 #include "store/base/mutex.h"
 #include "store/index.h"
 #include "store/local_objects.h"
+#include "store/reclaim.h"
 #include "store/segment_set.h"
 
 namespace varve {
 
 /// Contents by digest, verified when they were put in.
 using ObjectCache = LruCache<Digest, Bytes>;
+
+/// Whether a failed read says that bytes are damaged or gone, and not that memory or files ran out.
+inline bool speaks_of_bytes(const StoreError& error) {
+  return error.code() == EIO || error.code() == ENOENT;
+}
 
 /// What LocalObjects is made of, for its own source files and LocalBatch. `index` and `segments`
 /// are replaced only by a rebuild, which nothing runs beside.
@@ -33,9 +41,18 @@ struct LocalObjects::Parts {
 
   /// Reads `digest` from the segments into the cache. Throws CorruptionError that names it.
   SharedBytes load(const Digest& digest);
-  /// Reads a record whose place is known, from the second copy if the first is damaged, or gone
-  /// though it cannot have moved.
-  SharedBytes load_from(const Digest& digest, const Placement& placement, bool may_have_moved);
+  /// Whose record load_from is to read: one that the index names, which compaction may move, or
+  /// one of a batch that holds its segments.
+  enum class Whose : std::uint8_t { kAnyone, kBatch };
+  /// Reads a record whose place is known, from the second copy if the first is damaged or gone and
+  /// has not just moved.
+  SharedBytes load_from(const Digest& digest, const Placement& placement, Whose whose);
+  /// True if the index says so at this moment.
+  bool is_at(const Digest& digest, const Placement& placement);
+  /// Where a held object lies, if a put of its content may count on it: its first copy is read back
+  /// and whole. Empty if a fresh copy must take its place; what is damaged is remembered.
+  std::optional<Placement> deduplicable(const Digest& digest, const Index::Held& held,
+                                        ObjectKind kind);
   void remember(const Digest& digest, const SharedBytes& content);
 
   /// Tells the index which segments were sealed.
@@ -53,9 +70,7 @@ struct LocalObjects::Parts {
 
   /// One reclaim at a time; taken before every lock of index and segments.
   Mutex reclaim_mutex;
-  /// Segments with records that cannot be moved because they are damaged; tried again after a
-  /// restart.
-  std::set<SegmentId> unmovable GUARDED_BY(reclaim_mutex);
+  ReclaimMemory reclaim_memory GUARDED_BY(reclaim_mutex);
 };
 
 }  // namespace varve

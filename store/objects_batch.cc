@@ -53,24 +53,23 @@ LocalBatch::~LocalBatch() {
 ObjectsBatch::Stored LocalBatch::put(ByteView content, ObjectKind kind) {
   const Digest digest = digest_of(content);
   if (const std::optional<Stored> stored = count_birth(digest)) return *stored;
-  const bool heals = [&] {
-    const std::optional<Index::Held> held = objects_.parts_->index->find_and_hold(digest);
-    if (!held) return false;
+  const std::optional<Index::Held> held = objects_.parts_->index->find_and_hold(digest);
+  if (!held) return write(digest, content, kind, false);
+  {
+    const MutexLock lock(state_->mutex);
+    ++state_->slots[digest].holds;
+  }
+  const std::optional<Placement> target = objects_.parts_->deduplicable(digest, *held, kind);
+  if (!target) return write(digest, content, kind, true);
+  {
     const MutexLock lock(state_->mutex);
     Slot& slot = state_->slots[digest];
-    ++slot.holds;
-    // Never onto a damaged object: a fresh copy takes its place.
-    if (held->damaged) return true;
     if (!slot.known) {
-      slot.placement = held->state.placement;
+      slot.placement = *target;
       slot.known = true;
     }
-    return false;
-  }();
-  if (!heals) {
-    if (const std::optional<Stored> stored = count_birth(digest)) return *stored;
   }
-  return write(digest, content, kind, heals);
+  return count_birth(digest).value();
 }
 
 std::optional<ObjectsBatch::Stored> LocalBatch::count_birth(const Digest& digest) {
@@ -140,7 +139,7 @@ SharedBytes LocalBatch::read(const Digest& digest, Wait wait) {
     if (found != state_->slots.end() && found->second.written) own = found->second.placement;
   }
   if (!own) return parts.load(digest);
-  SharedBytes content = parts.load_from(digest, *own, false);
+  SharedBytes content = parts.load_from(digest, *own, LocalObjects::Parts::Whose::kBatch);
   parts.remember(digest, content);
   return content;
 }

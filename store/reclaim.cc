@@ -18,7 +18,7 @@ std::uint64_t LocalObjects::reclaim(const ReclaimLimits& limits) {
   // Before the recount every object has zero references: all would be purged.
   if (parts.index->needs_references()) return 0;
   parts.note_segments();
-  Reclaim round(*parts.index, *parts.segments, limits, parts.unmovable);
+  Reclaim round(*parts.index, *parts.segments, limits, parts.reclaim_memory);
   const std::uint64_t freed = round.run(parts.pins.horizon());
   parts.note_segments();
   return freed;
@@ -29,6 +29,7 @@ std::uint64_t Reclaim::run(Csn horizon) {
   if (index_.purge(horizon, limits_.purged_objects) > 0) index_.flush();
   retire_sparse_writers();
   std::uint64_t freed = unlink_empty();
+  freed += punch_holes();
   try {
     if (compact()) freed += unlink_empty();
   } catch (const StoreError& error) {
@@ -58,10 +59,12 @@ std::uint64_t Reclaim::unlink_empty() {
   index_.checkpoint();
   std::uint64_t freed = 0;
   for (const SegmentId id : empty) {
+    if (holds_known_records(id)) continue;
     freed += segments_.remove(id);
     if (segments_.find(id)) continue;  // somebody took it up again; the next round tries
     index_.forget_segment(id);
-    unmovable_.erase(id);
+    memory_.looked_for_holes.erase(id);
+    memory_.unmovable.erase(id);
   }
   return freed;
 }
@@ -77,6 +80,66 @@ void Reclaim::retire_sparse_writers() {
   }
 }
 
+bool Reclaim::is_worth_a_look(const SegmentSet::Info& file, std::uint64_t live_bytes) const {
+  if (file.in_use || !file.sealed || file.bytes < live_bytes + limits_.punch_from_bytes) {
+    return false;
+  }
+  // Of a remnant all is copied, and the file goes.
+  if (live_bytes < segments_.segment_bytes() / 8) return false;
+  const auto looked = memory_.looked_for_holes.find(file.id);
+  return looked == memory_.looked_for_holes.end() ||
+         live_bytes + limits_.punch_from_bytes <= looked->second;
+}
+
+/// The records of a segment that the index still names, alive or dead.
+std::vector<FooterEntry> Reclaim::known_records(SegmentId id) const {
+  std::vector<FooterEntry> out;
+  segments_.visit_records(id, [&](const FooterEntry& entry) {
+    const std::optional<ObjectState> state = index_.find(entry.digest);
+    const Location here{id, entry.offset};
+    if (!state) return;
+    if (state->placement.primary == here || state->placement.mirror == here) out.push_back(entry);
+  });
+  return out;
+}
+
+/// The index's totals have no checksum: what is removed is looked up once more.
+bool Reclaim::holds_known_records(SegmentId id) {
+  try {
+    if (known_records(id).empty()) return false;
+  } catch (const StoreError& error) {
+    if (error.code() != EIO && error.code() != ENOENT) throw;
+    return false;  // nothing in it can be read
+  }
+  index_.note_wrong(segment_file_name(id) + " holds objects, and the index's total of it is 0");
+  return true;
+}
+
+std::uint64_t Reclaim::punch_holes() {
+  std::uint64_t freed = 0;
+  bool durable = false;
+  const std::map<SegmentId, std::uint64_t> live = index_.live_bytes();
+  for (const SegmentSet::Info& file : segments_.list()) {
+    if (!segments_.can_punch()) break;
+    const auto bytes = live.find(file.id);
+    if (bytes == live.end() || !is_worth_a_look(file, bytes->second)) continue;
+    memory_.looked_for_holes[file.id] = bytes->second;
+    // What was purged must be gone from the file on disk too before its bytes are.
+    if (!durable) index_.checkpoint();
+    durable = true;
+    std::vector<FooterEntry> keep;
+    try {
+      keep = known_records(file.id);
+    } catch (const StoreError& error) {
+      if (error.code() != EIO) throw;
+      log_error("reclaim", error.what());
+      continue;
+    }
+    freed += segments_.punch(file.id, keep, {limits_.punch_from_bytes, limits_.punch_run_bytes});
+  }
+  return freed;
+}
+
 bool Reclaim::is_sparse(std::uint64_t live_bytes, std::uint64_t file_bytes) const {
   return live_bytes * 100 < file_bytes * limits_.compact_below_live_percent;
 }
@@ -87,7 +150,7 @@ std::vector<SegmentId> Reclaim::sparse_segments() const {
   std::vector<std::pair<double, SegmentId>> found;
   for (const SegmentSet::Info& file : files) {
     const auto bytes = live.find(file.id);
-    if (file.in_use || bytes == live.end() || unmovable_.contains(file.id)) continue;
+    if (file.in_use || bytes == live.end() || memory_.unmovable.contains(file.id)) continue;
     if (!is_sparse(bytes->second, file.bytes)) continue;
     found.emplace_back(static_cast<double>(bytes->second) / static_cast<double>(file.bytes),
                        file.id);
@@ -107,11 +170,11 @@ bool Reclaim::compact() {
       if (compact_segment(id, holds)) {
         moved = true;
       } else {
-        unmovable_.insert(id);
+        memory_.unmovable.insert(id);
       }
     } catch (const CorruptionError& error) {
       log_error("reclaim", error.what());
-      unmovable_.insert(id);
+      memory_.unmovable.insert(id);
     }
   }
   return moved;

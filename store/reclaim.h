@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -12,21 +13,30 @@
 
 namespace varve {
 
+/// What rounds of reclaim tell the next ones; lost with the process.
+struct ReclaimMemory {
+  /// Segments with records that cannot be moved because they are damaged.
+  std::set<SegmentId> unmovable;
+  /// Live bytes of segments when holes were last looked for in them.
+  std::map<SegmentId, std::uint64_t> looked_for_holes;
+};
+
 /// One round of giving space back to the host:
 ///
 ///   1. purge: the index forgets objects that died before the horizon
 ///   2. checkpoint: that survives a power cut
 ///   3. unlink segments without any record that the index knows
-///   4. compact: copy what sparse segments still hold, sync the copies, tell the index, checkpoint
-///   5. unlink the segments that compaction emptied
+///   4. punch holes: a durable footer that leaves the dead out, then holes for long dead runs
+///   5. compact: copy what sparse segments still hold, sync the copies, tell the index, checkpoint
+///   6. unlink the segments that compaction emptied
 ///
 /// A crash after any step leaves an index whose rows all point to records, and at worst files that
 /// the next round unlinks. Used by one thread at a time.
 class Reclaim {
  public:
   Reclaim(Index& index, SegmentSet& segments, const LocalObjects::ReclaimLimits& limits,
-          std::set<SegmentId>& unmovable)
-      : index_(index), segments_(segments), limits_(limits), unmovable_(unmovable) {}
+          ReclaimMemory& memory)
+      : index_(index), segments_(segments), limits_(limits), memory_(memory) {}
 
   /// Returns the bytes given back. Throws StoreError.
   std::uint64_t run(Csn horizon);
@@ -38,6 +48,10 @@ class Reclaim {
   void retire_sparse_writers();
   bool is_sparse(std::uint64_t live_bytes, std::uint64_t file_bytes) const;
   std::vector<SegmentId> sparse_segments() const;
+  bool holds_known_records(SegmentId id);
+  std::uint64_t punch_holes();
+  bool is_worth_a_look(const SegmentSet::Info& file, std::uint64_t live_bytes) const;
+  std::vector<FooterEntry> known_records(SegmentId id) const;
   bool compact();
   bool compact_segment(SegmentId id, SegmentHolds& holds);
   bool copy_record(SegmentId id, const FooterEntry& entry, SegmentHolds& holds,
@@ -49,7 +63,7 @@ class Reclaim {
   Index& index_;
   SegmentSet& segments_;
   const LocalObjects::ReclaimLimits limits_;
-  std::set<SegmentId>& unmovable_;
+  ReclaimMemory& memory_;
   std::uint64_t copied_bytes_ = 0;
 };
 

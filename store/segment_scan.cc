@@ -16,10 +16,6 @@ Bytes read_range(const File& file, std::uint64_t offset, std::uint64_t size) {
   return bytes;
 }
 
-void expect_header(const File& file, const SegmentIdentity& identity) {
-  decode_segment_header(identity, read_range(file, 0, kSegmentHeaderBytes));
-}
-
 /// Shows a file through a moving window, so that a scan reads each byte about once.
 class Window {
  public:
@@ -67,20 +63,30 @@ std::optional<FooterEntry> record_at(Window& window, const SegmentIdentity& iden
 
 }  // namespace
 
-std::optional<std::vector<FooterEntry>> read_footer(const File& file,
-                                                    const SegmentIdentity& identity) {
-  expect_header(file, identity);
+SegmentHeader read_segment_header(const File& file, const SegmentIdentity& identity) {
+  return decode_segment_header(identity, read_range(file, 0, kSegmentHeaderBytes));
+}
+
+std::optional<FooterTrailer> read_trailer(const File& file, const SegmentIdentity& identity) {
   const std::uint64_t size = file.size();
   if (size < kSegmentHeaderBytes + kFooterTrailerBytes) return std::nullopt;
-  const std::optional<FooterTrailer> trailer = decode_footer_trailer(
-      identity, size, read_range(file, size - kFooterTrailerBytes, kFooterTrailerBytes));
+  return decode_footer_trailer(identity, size,
+                               read_range(file, size - kFooterTrailerBytes, kFooterTrailerBytes));
+}
+
+std::optional<std::vector<FooterEntry>> read_footer(const File& file,
+                                                    const SegmentIdentity& identity,
+                                                    SegmentHead head) {
+  if (head == SegmentHead::kRequired) read_segment_header(file, identity);
+  const std::optional<FooterTrailer> trailer = read_trailer(file, identity);
   if (!trailer) return std::nullopt;
   return decode_footer_entries(
       *trailer, read_range(file, trailer->offset, trailer->count * kFooterEntryBytes));
 }
 
-std::vector<FooterEntry> scan_records(const File& file, const SegmentIdentity& identity) {
-  expect_header(file, identity);
+std::vector<FooterEntry> scan_records(const File& file, const SegmentIdentity& identity,
+                                      SegmentHead head) {
+  if (head == SegmentHead::kRequired) read_segment_header(file, identity);
   std::vector<FooterEntry> entries;
   Window window(file);
   std::uint64_t offset = kSegmentHeaderBytes;

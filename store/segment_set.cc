@@ -184,8 +184,8 @@ void SegmentSet::retire_if_idle(SegmentId id) {
 bool SegmentSet::seal(SegmentId id) {
   const std::unique_ptr<File> file = disk_.open(path_of(id), Disk::Mode::kReadWrite);
   std::uint64_t size = file->size();
-  if (!footer_of(*file, id)) {
-    const std::vector<FooterEntry> entries = scan(*file, id);
+  if (!read_footer(*file, identity_of(id))) {
+    const std::vector<FooterEntry> entries = scan_records(*file, identity_of(id));
     // Behind everything that is there, so that not even a damaged record is overwritten.
     const std::uint64_t end = (size + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
     if (end > kMaxSegmentBytes + kMaxObjectBytes) return false;
@@ -239,6 +239,12 @@ Bytes SegmentSet::read(const Digest& digest, const Location& location,
                      read_raw(digest, location, stored_bytes));
 }
 
+void SegmentSet::check(const Digest& digest, const Location& location,
+                       std::uint32_t stored_bytes) const {
+  check_record(identity_of(location.segment), location.offset, digest,
+               read_raw(digest, location, stored_bytes));
+}
+
 StoredRecord SegmentSet::read_record(const Digest& digest, const Location& location,
                                      std::uint32_t stored_bytes) const {
   const SegmentIdentity identity = identity_of(location.segment);
@@ -250,21 +256,23 @@ StoredRecord SegmentSet::read_record(const Digest& digest, const Location& locat
   return record;
 }
 
-std::optional<std::vector<FooterEntry>> SegmentSet::footer_of(const File& file,
-                                                              SegmentId id) const {
-  return read_footer(file, identity_of(id));
-}
-
-std::vector<FooterEntry> SegmentSet::scan(const File& file, SegmentId id) const {
-  return scan_records(file, identity_of(id));
+std::vector<FooterEntry> SegmentSet::entries_of(const File& file, SegmentId id) const {
+  try {
+    const auto entries = read_footer(file, identity_of(id));
+    return entries ? *entries : scan_records(file, identity_of(id));
+  } catch (const CorruptionError& error) {
+    auto entries = read_footer(file, identity_of(id), SegmentHead::kIgnored);
+    if (!entries) entries = scan_records(file, identity_of(id), SegmentHead::kIgnored);
+    if (entries->empty()) throw;
+    log_error("segment", file.path() + ": its header is damaged: " + error.what());
+    return *std::move(entries);
+  }
 }
 
 void SegmentSet::visit_records(SegmentId id,
                                const std::function<void(const FooterEntry&)>& visit) const {
   const std::shared_ptr<const File> file = file_of(id);
-  std::optional<std::vector<FooterEntry>> entries = footer_of(*file, id);
-  if (!entries) entries = scan(*file, id);
-  for (const FooterEntry& entry : *entries) visit(entry);
+  for (const FooterEntry& entry : entries_of(*file, id)) visit(entry);
 }
 
 // --- the files ---

@@ -39,9 +39,9 @@ class SegmentSet {
  public:
   struct Info {
     SegmentId id = 0;
-    std::uint64_t bytes = 0;
-    bool sealed = false;  ///< has a footer
-    bool in_use = false;  ///< being written to, or held by a batch
+    std::uint64_t bytes = 0;  ///< that it takes, holes left out
+    bool sealed = false;      ///< has a footer
+    bool in_use = false;      ///< being written to, or held by a batch
   };
 
   /// Lists the files of `directory`. `known` says the size of sealed ones, which are then not
@@ -72,13 +72,36 @@ class SegmentSet {
   /// The content of `digest` at `location`, verified. Throws CorruptionError that names it, or
   /// StoreError: ENOENT if there is no such segment (any more).
   Bytes read(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
+  /// Checks header and payload checksum of the record, which costs a read and no decoding. Throws
+  /// as read().
+  void check(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
   /// The same as a record that can be appended elsewhere, its content verified too.
   StoredRecord read_record(const Digest& digest, const Location& location,
                            std::uint32_t stored_bytes) const;
   /// Calls `visit` with each record, in order of offsets: from the footer, or by scanning for
-  /// records whose checksums are right. Throws CorruptionError if the file is no segment of this
-  /// store.
+  /// records whose checksums are right. Throws CorruptionError if the file holds nothing of this
+  /// segment.
   void visit_records(SegmentId id, const std::function<void(const FooterEntry&)>& visit) const;
+
+  // --- damage and space inside a file (segment_set_mend.cc) ---
+
+  /// What is wrong with header or footer of a segment that nobody writes to; empty if nothing is.
+  std::string defect(SegmentId id) const;
+  /// Writes them anew from the records; durable on return. False if there is nothing to go by.
+  /// Throws StoreError. Not beside itself, punch() or remove() of the same segment.
+  bool mend(SegmentId id);
+  struct PunchLimits {
+    std::uint64_t from_bytes = 0;  ///< give back at least so much, or nothing
+    std::uint64_t run_bytes = 0;   ///< shorter gaps stay
+  };
+  /// Gives the space between the records `keep` (of its footer, in its order) back to the host: the
+  /// footer is replaced by one that names only those, durably, then holes are punched. The caller
+  /// makes sure that no index points to the others, also after a power cut. Returns the bytes given
+  /// back: 0 if it is not worth it, the segment is in use or has no footer, or the host's file
+  /// system has no holes.
+  std::uint64_t punch(SegmentId id, const std::vector<FooterEntry>& keep,
+                      const PunchLimits& limits);
+  bool can_punch() const { return can_punch_.load(std::memory_order_relaxed); }
 
   // --- the files ---
 
@@ -93,6 +116,8 @@ class SegmentSet {
   /// The highest id used so far.
   SegmentId last_id() const;
   std::uint64_t total_bytes() const;
+  /// The size at which a segment is full.
+  std::uint64_t segment_bytes() const { return segment_bytes_; }
   /// Device flushes since construction.
   std::uint64_t flushes() const;
 
@@ -117,8 +142,7 @@ class SegmentSet {
   void refuse_after_failed_sync() const;
   std::shared_ptr<const File> file_of(SegmentId id) const;
   Bytes read_raw(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
-  std::optional<std::vector<FooterEntry>> footer_of(const File& file, SegmentId id) const;
-  std::vector<FooterEntry> scan(const File& file, SegmentId id) const;
+  std::vector<FooterEntry> entries_of(const File& file, SegmentId id) const;
 
   Disk& disk_;
   const std::string directory_;
@@ -133,6 +157,7 @@ class SegmentSet {
   SegmentId last_id_ GUARDED_BY(mutex_);
   std::map<SegmentId, std::uint64_t> newly_sealed_ GUARDED_BY(mutex_);
 
+  std::atomic<bool> can_punch_{true};  ///< until the host refuses
   std::atomic<bool> sync_failed_{false};
   std::atomic<std::uint64_t> flushes_{0};
   Mutex names_mutex_;  ///< held while the directory is flushed

@@ -8,6 +8,7 @@
 
 #include "store/base/error.h"
 #include "store/base/log.h"
+#include "store/index.h"
 #include "store/journal_ring.h"
 #include "store/journal_writer.h"
 #include "store/local_objects.h"
@@ -138,6 +139,14 @@ void Store::create(Disk& disk, const std::string& path, const StoreOptions& opti
 
 bool Store::exists(const Disk& disk, const std::string& path) {
   return StoreDirectory::exists(disk, path);
+}
+
+bool Store::index_is_marked(const Disk& disk, const std::string& path) {
+  return disk.exists(index_damage_mark(StorePaths(path).index()));
+}
+
+void Store::mark_index(Disk& disk, const std::string& path) {
+  disk.replace_file(index_damage_mark(StorePaths(path).index()), {});
 }
 
 std::unique_ptr<Store> Store::open(Disk& disk, const std::string& path,

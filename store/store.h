@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/base/disk.h"
 #include "store/journal.h"
+#include "store/object_check.h"
 #include "store/objects.h"
 
 namespace varve {
@@ -37,6 +39,7 @@ struct StoreFigures {
   std::uint64_t free_bytes = 0;              ///< of the host file system, less the reserve
   std::uint64_t total_bytes = 0;             ///< of the host file system
   std::uint64_t objects = 0;
+  std::uint64_t damaged_objects = 0;         ///< known to have a damaged copy
   std::uint64_t device_flushes = 0;          ///< since open
   std::uint64_t journal_appended_bytes = 0;  ///< since open, padding included
   std::uint64_t object_reads = 0;            ///< since open, from segments
@@ -75,6 +78,10 @@ class Store {
   /// newer format: ENOTSUP) or CorruptionError (damaged FORMAT or journal) with the remedy.
   static std::unique_ptr<Store> open(Disk& disk, const std::string& path,
                                      const StoreOptions& options);
+  /// True if the index was found damaged while it was in use: the next open makes it anew.
+  static bool index_is_marked(const Disk& disk, const std::string& path);
+  /// Marks the index so. Nobody may have the store open.
+  static void mark_index(Disk& disk, const std::string& path);
   virtual ~Store() = default;
 
   /// Calls `visit` with each kOperation and kSnapshot record kept, in order. To be called at most
@@ -124,6 +131,20 @@ class Store {
       const std::function<void(const std::function<void(const Digest&)>&)>& count) = 0;
   /// The number of birth events of each live object, for tests and fsck.
   virtual void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) = 0;
+
+  /// The objects for those who look for damage.
+  virtual ObjectCheck& check() = 0;
+  /// Reads superblock, journal, index and the frames of the segments back from the disk. A damaged
+  /// superblock, and damaged headers and footers of segments, are written anew; a damaged index is
+  /// rebuilt by the next open; of a damaged journal see trim(). Throws StoreError.
+  virtual std::vector<FileFinding> check_files() = 0;
+  /// A text of the layer above, kept in a file of its own, replaced as a whole; empty if there is
+  /// none or it cannot be read. Not part of any commit.
+  virtual std::string note() const = 0;
+  virtual void set_note(const std::string& text) = 0;
+  /// Lets the journal forget, now, what the last commit and the index allow: after commits of
+  /// everything that it holds, damage in it is behind its begin.
+  virtual void trim() = 0;
 
   /// Applies everything to the index, marks the store clean and stops the threads. Further calls
   /// are bugs. The destructor without close() leaves what a crash leaves.

@@ -21,6 +21,7 @@ class StorePaths {
   std::string lock() const { return root_ + "/lock"; }
   std::string superblock() const { return root_ + "/superblock"; }
   std::string index() const { return root_ + "/index.db"; }
+  std::string note() const { return root_ + "/scrub"; }
   std::string segments() const { return root_ + "/segments"; }
   std::string journal() const { return root_ + "/journal"; }
 

@@ -14,7 +14,8 @@
 namespace varve {
 
 StoreImpl::StoreImpl(Disk& disk, const StoreOptions& options, Parts parts)
-    : options_(options),
+    : disk_(disk),
+      options_(options),
       directory_(std::move(parts.directory)),
       recovered_ring_(std::move(parts.recovered_ring)),
       recovered_(std::move(parts.state)),
@@ -61,6 +62,7 @@ StoreFigures StoreImpl::figures() const {
   out.free_bytes = space.free_bytes;
   out.total_bytes = space.total_bytes;
   out.objects = objects.objects;
+  out.damaged_objects = objects.damaged_objects;
   out.device_flushes =
       objects.device_flushes + writer_->device_flushes() + superblock_flushes_.load();
   out.journal_appended_bytes = writer_->appended_bytes();

@@ -59,6 +59,11 @@ class StoreImpl final : public Store {
   void set_references(
       const std::function<void(const std::function<void(const Digest&)>&)>& count) override;
   void visit_references(const std::function<void(const Digest&, std::uint64_t)>& visit) override;
+  ObjectCheck& check() override { return *objects_; }
+  std::vector<FileFinding> check_files() override;
+  std::string note() const override;
+  void set_note(const std::string& text) override;
+  void trim() override;
   void close() override;
 
  private:
@@ -96,8 +101,13 @@ class StoreImpl final : public Store {
   /// Where the journal must begin for the index as it is on disk and the last commit.
   Lsn needed_from(const Committed& committed);
   void mark_closed();
+
+  // store_check.cc
+  void check_superblock(std::vector<FileFinding>& findings) REQUIRES(checkpoint_mutex_);
+  void check_journal(std::vector<FileFinding>& findings) REQUIRES(checkpoint_mutex_);
   void stop_checkpoints();
 
+  Disk& disk_;
   const StoreOptions options_;
   StoreDirectory directory_;
   std::unique_ptr<JournalRing> recovered_ring_;

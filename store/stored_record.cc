@@ -22,25 +22,41 @@ StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind
   return record;
 }
 
-Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
-                  ByteView bytes) {
-  const auto fail = [&](const char* what) {
-    return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) +
-                           " of " + segment_file_name(identity.segment) + ": " + what);
-  };
+namespace {
+
+CorruptionError damaged(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
+                        const std::string& what) {
+  return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) + " of " +
+                         segment_file_name(identity.segment) + ": " + what);
+}
+
+}  // namespace
+
+RecordHeader check_record(const SegmentIdentity& identity, std::uint64_t offset,
+                          const Digest& digest, ByteView bytes) {
+  const auto fail = [&](const char* what) { return damaged(identity, offset, digest, what); };
   const std::optional<RecordHeader> header = decode_record_header(identity, offset, bytes);
   if (!header) throw fail("damaged header");
   if (header->digest != digest) throw fail("another object's record");
   if (record_bytes(header->payload_bytes) > bytes.size()) throw fail("truncated");
   const ByteView payload = bytes.subspan(kRecordHeaderBytes, header->payload_bytes);
   if (checksum_of(payload) != header->payload_checksum) throw fail("damaged payload");
+  return *header;
+}
+
+Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
+                  ByteView bytes) {
+  const RecordHeader header = check_record(identity, offset, digest, bytes);
+  const ByteView payload = bytes.subspan(kRecordHeaderBytes, header.payload_bytes);
   Bytes content;
   try {
-    content = decode_payload(header->codec, payload, header->data_bytes);
+    content = decode_payload(header.codec, payload, header.data_bytes);
   } catch (const CorruptionError& error) {
-    throw fail(error.what());
+    throw damaged(identity, offset, digest, error.what());
   }
-  if (digest_of(content) != digest) throw fail("the content has another digest");
+  if (digest_of(content) != digest) {
+    throw damaged(identity, offset, digest, "the content has another digest");
+  }
   return content;
 }
 

@@ -15,8 +15,13 @@ struct StoredRecord {
 /// Compresses `content` (1 ..= kMaxObjectBytes) at zstd `level` into a record.
 StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind, int level);
 
-/// Checks the record of `digest` that was read from `offset` and gives back its content: header,
-/// payload checksum, decoding, SHA-256. Throws CorruptionError that names the digest.
+/// Checks by header and payload checksum that `bytes`, read from `offset`, are the record of
+/// `digest`, without decoding them. Throws CorruptionError that names the digest.
+RecordHeader check_record(const SegmentIdentity& identity, std::uint64_t offset,
+                          const Digest& digest, ByteView bytes);
+
+/// The same, and gives back the content: decoding, SHA-256. Throws CorruptionError that names the
+/// digest.
 Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
                   ByteView bytes);
 

@@ -145,6 +145,17 @@ SuperblockFile::SuperblockFile(Disk& disk, const std::string& path, const StoreI
   }
 }
 
+std::vector<std::uint32_t> SuperblockFile::damaged_slots() const {
+  std::vector<std::uint32_t> out;
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    const std::optional<Superblock> block = read_slot(*file_, slot);
+    const bool whole = block && block->id == current_.id;
+    const bool stale = slot == current_slot_ && whole && block->sequence != current_.sequence;
+    if (!whole || stale) out.push_back(slot);
+  }
+  return out;
+}
+
 void SuperblockFile::write(Superblock next) {
   if (!current_is_durable_) {
     // Two slots torn by one power cut would be the end of the store.

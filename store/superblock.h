@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/base/disk.h"
 #include "store/journal.h"
@@ -49,8 +50,8 @@ class SuperblockFile {
   /// True if the slot that was not taken is the one written just before: nobody has written a later
   /// one that was lost.
   bool is_latest() const { return is_latest_; }
-  /// Writes `next` with the next sequence number into the other slot and flushes it. After a throw
-  /// the file must not be written again (a failed sync is not retried).
+  /// Reads both slots back; the numbers of those that are not whole. One of a crashed write counts.
+  std::vector<std::uint32_t> damaged_slots() const;
   /// Writes `next` with the next sequence number into the other slot and flushes it. The first call
   /// flushes what it found as well, before it overwrites anything. After a throw the file must not
   /// be written again (a failed sync is not retried).

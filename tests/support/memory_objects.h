@@ -83,6 +83,21 @@ class MemoryObjects : public Objects {
     const auto at = objects_.find(digest);
     return at == objects_.end() ? 0 : at->second.references;
   }
+  /// What damage() was told and no put has healed.
+  std::vector<Digest> damaged() const {
+    const MutexLock lock(mutex_);
+    return {damaged_.begin(), damaged_.end()};
+  }
+  bool is_damaged(const Digest& digest) const {
+    const MutexLock lock(mutex_);
+    return damaged_.contains(digest);
+  }
+  /// Of one object; 0 if there is none.
+  std::uint64_t stored_bytes(const Digest& digest) const {
+    const MutexLock lock(mutex_);
+    const auto at = objects_.find(digest);
+    return at == objects_.end() ? 0 : at->second.content->size() + kHeaderBytes;
+  }
   /// Replaces all counts; objects not named are dead. Throws CorruptionError for an unknown one.
   void set_references(const std::map<Digest, std::uint64_t>& counts) {
     const MutexLock lock(mutex_);

@@ -26,7 +26,7 @@ namespace varve::test {
 ///
 /// Stricter than the store: a release without its birth throws std::logic_error from commit, and
 /// what was reclaimed cannot be read.
-class MemoryStore : public Store, private JournalAppender {
+class MemoryStore : public Store, private JournalAppender, private ObjectCheck {
  public:
   enum class Cut {
     kKill,   ///< the process dies: every appended record survives
@@ -216,6 +216,12 @@ class MemoryStore : public Store, private JournalAppender {
     for (const auto& [digest, count] : objects_->references()) visit(digest, count);
   }
 
+  ObjectCheck& check() override { return *this; }
+  std::vector<FileFinding> check_files() override { return {}; }
+  std::string note() const override { return note_; }
+  void set_note(const std::string& text) override { note_ = text; }
+  void trim() override {}
+
   void close() override {
     const MutexLock lock(mutex_);
     if (!read_only_) flush_locked();
@@ -246,6 +252,40 @@ class MemoryStore : public Store, private JournalAppender {
     MemoryStore& store_;
     const Csn csn_;
   };
+
+  // ---- ObjectCheck ----------------------------------------------------------------------------
+
+  std::vector<LiveObject> live_after(const std::optional<Digest>& after,
+                                     std::size_t limit) override {
+    std::vector<LiveObject> out;
+    for (const auto& [digest, count] : objects_->references()) {
+      if (out.size() == limit) break;
+      if (!after || digest > *after) out.push_back(live_of(digest, count));
+    }
+    return out;
+  }
+  std::optional<LiveObject> live(const Digest& digest) override {
+    const std::uint64_t count = objects_->references(digest);
+    return count == 0 ? std::nullopt : std::optional(live_of(digest, count));
+  }
+  ObjectHealth check(const Digest& digest) override {
+    if (objects_->references(digest) == 0) return ObjectHealth::kGone;
+    return objects_->is_damaged(digest) ? ObjectHealth::kBad : ObjectHealth::kSound;
+  }
+  std::vector<Digest> damaged() const override { return objects_->damaged(); }
+  std::vector<RescuedObject> rescue(const std::vector<Digest>&) override { return {}; }
+  std::vector<FileFinding> check_segments() override { return {}; }
+  std::vector<FileFinding> check_index() override { return {}; }
+  std::uint64_t compare_index(const std::function<void(const std::string&)>&) override {
+    return objects_->references().size();
+  }
+
+  LiveObject live_of(const Digest& digest, std::uint64_t references) const {
+    LiveObject out{digest, references, {}};
+    out.placement.primary = {1, 64};
+    out.placement.stored_bytes = static_cast<std::uint32_t>(objects_->stored_bytes(digest));
+    return out;
+  }
 
   // ---- JournalAppender ------------------------------------------------------------------------
 
@@ -298,6 +338,7 @@ class MemoryStore : public Store, private JournalAppender {
 
   const StoreOptions options_;
   const std::string path_ = "(memory)";
+  std::string note_;
   mutable Mutex mutex_;
   Mutex pins_mutex_ ACQUIRED_AFTER(mutex_);
   CondVar trimmed_;
