@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "fs/fsck.h"
+#include "fs/scrub_state.h"
 #include "fs/volume.h"
 #include "fs/volume_changes.h"
 #include "snapshot/catalog.h"
+#include "snapshot/damage.h"
 #include "snapshot/diff.h"
 #include "store/store.h"
 
@@ -22,6 +25,7 @@ struct RepositoryOptions {
   std::uint64_t dirty_limit_bytes = 64ull << 20;   ///< a commit starts above it, per store
   std::uint64_t dirty_stall_bytes = 256ull << 20;  ///< writers wait above it
   std::uint32_t commit_interval_ms = 5000;         ///< 0: only on demand (tests)
+  std::size_t scrub_batch_objects = 4096;          ///< a pass saves its place after so many
   bool background = true;  ///< committer and deletion threads; false: step() drives them (tests)
   std::function<Time()> clock;  ///< default: the system's
 };
@@ -102,6 +106,20 @@ class Repository {
   virtual void commit() = 0;
   /// Without background threads: one round of commit, deletion and reclaim. True if work was done.
   virtual bool step() = 0;
+
+  // Damage
+  /// Reads every object back from the disk, in a thread of its own, and repairs what is damaged:
+  /// begins a pass, or goes on with one that was interrupted. `rate_bytes` a second, 0: no limit.
+  virtual void start_scrub(std::uint64_t rate_bytes) = 0;
+  /// Interrupts the pass; its place is kept.
+  virtual void stop_scrub() = 0;
+  virtual ScrubProgress scrub_progress() = 0;
+  /// The files that damaged objects concern which could not be repaired.
+  virtual std::vector<DamagedFile> damaged_files() = 0;
+  /// Checks trees, catalog, index and counts. For a store that nothing else uses; see check_store.
+  virtual FsckReport fsck() = 0;
+  /// What removing these snapshots would give back.
+  virtual RemovalSpace removal_space(const std::vector<std::string>& references) = 0;
 
   virtual StoreFigures figures() const = 0;
   /// Memory held by changes that are in the journal and not committed yet.

@@ -48,6 +48,7 @@ bool RepositoryImpl::free_orphans() {
 bool RepositoryImpl::clean_step() {
   bool worked = free_orphans();
   worked = committer_.delete_step(kReleasesPerStep) || worked;
+  worked = scrubber_.repair_known() || worked;
   // Only a commit makes objects die.
   const Csn csn = store_->csn();
   if (!worked && csn != reclaimed_csn_) {
@@ -87,6 +88,7 @@ void RepositoryImpl::clean_in_background() {
 }
 
 void RepositoryImpl::stop_threads() {
+  scrubber_.stop();
   committer_.stop();
   {
     const MutexLock lock(clean_mutex_);

@@ -13,6 +13,7 @@
 #include "fs/attached_volume.h"
 #include "fs/committer.h"
 #include "fs/repository.h"
+#include "fs/scrubber.h"
 #include "snapshot/catalog.h"
 #include "snapshot/node_cache.h"
 #include "store/base/mutex.h"
@@ -22,7 +23,7 @@ namespace varve {
 
 /// The repository over a store that is open already, so that tests can bring their own. Its parts:
 /// repository_open.cc (recovery), repository_volumes.cc, repository_snapshots.cc,
-/// repository_attach.cc, repository_background.cc.
+/// repository_attach.cc, repository_background.cc, repository_check.cc.
 ///
 /// Commands that change volumes run one at a time (admin_mutex_, outermost); snapshots of volumes
 /// in use and everything that only looks do not wait for them.
@@ -61,6 +62,15 @@ class RepositoryImpl final : public Repository {
   void sync() override;
   void commit() override;
   bool step() override;
+
+  void start_scrub(std::uint64_t rate_bytes) override;
+  void stop_scrub() override;
+  ScrubProgress scrub_progress() override;
+  std::vector<DamagedFile> damaged_files() override;
+  FsckReport fsck() override;
+  RemovalSpace removal_space(const std::vector<std::string>& references) override;
+  /// For tests without threads.
+  Scrubber& scrubber() { return scrubber_; }
 
   StoreFigures figures() const override { return store_->figures(); }
   std::uint64_t dirty_bytes() const override { return committer_.dirty_bytes(); }
@@ -124,6 +134,9 @@ class RepositoryImpl final : public Repository {
   void detach(VolumeId volume);
   bool forget_if_clean(VolumeId volume) REQUIRES(admin_mutex_);
 
+  // repository_check.cc
+  std::vector<NamedTree> named_trees();
+
   // repository_background.cc
   bool clean_step();
   bool free_orphans();
@@ -136,6 +149,7 @@ class RepositoryImpl final : public Repository {
   NodeCache cache_;
   const std::unique_ptr<Catalog> catalog_;
   Committer committer_;
+  Scrubber scrubber_;
   /// Dies with this object: a handle that outlives it detaches nothing.
   std::shared_ptr<RepositoryImpl*> alive_;
 

@@ -65,7 +65,18 @@ Lsn RepositoryImpl::oldest_lsn(const ReplayedVolumes& volumes, Lsn end) {
 std::unique_ptr<Repository> Repository::open(Disk& disk, const std::string& path, bool create,
                                              const RepositoryOptions& options) {
   if (create && !Store::exists(disk, path)) Store::create(disk, path, options.store);
-  return std::make_unique<RepositoryImpl>(Store::open(disk, path, options.store), options);
+  const auto open_store = [&] {
+    return std::make_unique<RepositoryImpl>(Store::open(disk, path, options.store), options);
+  };
+  try {
+    return open_store();
+  } catch (const CorruptionError& error) {
+    // A damaged page of the index may show only when the catalog is read: another open makes the
+    // index anew.
+    if (!Store::index_is_marked(disk, path)) throw;
+    log_warn("repository", std::string("the index is damaged: ") + error.what());
+  }
+  return open_store();
 }
 
 RepositoryImpl::RepositoryImpl(std::unique_ptr<Store> store, const RepositoryOptions& options)
@@ -76,6 +87,8 @@ RepositoryImpl::RepositoryImpl(std::unique_ptr<Store> store, const RepositoryOpt
       committer_(*store_, cache_, *catalog_,
                  {options.dirty_limit_bytes, options.dirty_stall_bytes, options.commit_interval_ms,
                   options.store.worker_threads}),
+      scrubber_(
+          *store_, committer_, [this] { return now_ns(); }, options.scrub_batch_objects),
       alive_(std::make_shared<RepositoryImpl*>(this)) {
   if (store_->needs_references()) recount_references();
   recover();
@@ -154,6 +167,7 @@ void RepositoryImpl::close() {
     const MutexLock lock(mutex_);
     for (const auto& [volume, attachment] : attachments_) VARVE_CHECK(!attachment.volume);
   }
+  scrubber_.stop();  // its repairs are commits
   committer_.commit();
   stop_threads();
   {

@@ -42,6 +42,13 @@ struct SnapshotRow {
   bool hidden = false;  ///< deleted while two or more children need it
 };
 
+/// What a deletion of snapshots gives back. The catalog's own rows, some KiB, are left out.
+struct RemovalSpace {
+  std::uint64_t bytes = 0;    ///< in the segments, all copies
+  std::uint64_t objects = 0;  ///< that nothing else refers to
+  std::size_t kept = 0;       ///< snapshots that stay, hidden, while several children need them
+};
+
 /// All volumes, snapshots and pending deletions of a store with their lineage, kept as the records
 /// of one tree whose root is the store's root. Reads are from memory. Changes are staged in a
 /// CatalogChange and become visible when the store committed them. Safe to share between threads.
@@ -110,6 +117,13 @@ class Catalog {
   /// deletion that meets damage is given up for good: it releases nothing that it cannot see, and
   /// the next recount returns its space.
   virtual bool delete_step(std::size_t max_releases, Lsn replay_from) = 0;
+
+  /// What the store would give back if these snapshots were deleted now, one after the other, with
+  /// nothing else changing. Reads what the background deletion would read, holds nobody up.
+  virtual RemovalSpace removal_space(const std::vector<SnapshotRow>& snapshots) = 0;
+
+  /// What contradicts itself in the rows beyond what load() refuses, in sentences.
+  virtual std::vector<std::string> problems() const = 0;
 
   /// Calls `visit` for every birth event that should be counted: own pointers of every lineage
   /// node, the rest of pending deletions, and the catalog's own nodes. For Store::set_references

@@ -42,6 +42,8 @@ class CatalogImpl : public Catalog {
   std::size_t pending_deletions() const override;
   std::unique_ptr<Change> begin() override;
   bool delete_step(std::size_t max_releases, Lsn replay_from) override;
+  RemovalSpace removal_space(const std::vector<SnapshotRow>& snapshots) override;
+  std::vector<std::string> problems() const override;
   void count_births(const std::function<void(const Digest&)>& visit) const override;
 
  private:

@@ -70,6 +70,10 @@ class Model {
     return true;
   }
 
+  /// The check of everything finds nothing.
+  void expect_sound() {
+    for (const std::string& problem : world_->fsck().problems) ADD_FAILURE() << problem;
+  }
   void expect_exact_references() {
     EXPECT_EQ(world_.store().memory().references(), world_.counted());
   }
@@ -244,6 +248,7 @@ TEST_P(RepositoryModel, AgreesWithTheReferenceThroughSnapshotsClonesRollbacksAnd
   }
   ASSERT_TRUE(model.equal());
   model.expect_exact_references();
+  model.expect_sound();
   model.remove_everything();
   model.expect_exact_references();
 }

@@ -162,6 +162,39 @@ class FakeRepository : public Repository {
   void commit() override {}
   bool step() override { return false; }
   std::uint64_t dirty_bytes() const override { return 0; }
+  void start_scrub(std::uint64_t rate_bytes) override {
+    const MutexLock lock(mutex_);
+    scrub_.rate_bytes = rate_bytes;
+    scrub_.ever_run = scrub_.running = true;
+  }
+  void stop_scrub() override {
+    const MutexLock lock(mutex_);
+    scrub_.running = false;
+  }
+  ScrubProgress scrub_progress() override {
+    const MutexLock lock(mutex_);
+    return scrub_;
+  }
+  /// What scrub_progress() says.
+  void set_scrub(const ScrubProgress& progress) {
+    const MutexLock lock(mutex_);
+    scrub_ = progress;
+  }
+  std::vector<DamagedFile> damaged_files() override {
+    const MutexLock lock(mutex_);
+    return damaged_files_;
+  }
+  void set_damaged_files(const std::vector<DamagedFile>& files) {
+    const MutexLock lock(mutex_);
+    damaged_files_ = files;
+  }
+  FsckReport fsck() override { return {}; }
+  RemovalSpace removal_space(const std::vector<std::string>& references) override {
+    const MutexLock lock(mutex_);
+    for (const std::string& reference : references) require_snapshot(reference);
+    return {4096 * references.size(), references.size(), 0};
+  }
+
   StoreFigures figures() const override { return store_.figures(); }
   std::size_t pending_deletions() const override { return 0; }
   Store& store() override { return store_; }
@@ -288,6 +321,8 @@ class FakeRepository : public Repository {
   std::vector<SnapshotRow> snapshots_ GUARDED_BY(mutex_);
   std::map<std::string, std::weak_ptr<Volume>> attached_ GUARDED_BY(mutex_);
   std::vector<PathChange> changes_ GUARDED_BY(mutex_);
+  ScrubProgress scrub_ GUARDED_BY(mutex_);
+  std::vector<DamagedFile> damaged_files_ GUARDED_BY(mutex_);
 };
 
 }  // namespace varve::test
