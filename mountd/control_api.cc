@@ -124,6 +124,12 @@ std::string time_text(std::int64_t ns) {
   return text.data();
 }
 
+void put_path(Json& object, const std::string& field, const std::string& path) {
+  const std::string text = lossy_utf8(path);
+  object[field] = text;
+  if (text != path) object[field + "_hex"] = to_hex(as_bytes(path));
+}
+
 std::string lossy_utf8(const std::string& text) {
   const std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
   return Json::parse(quoted).get<std::string>();
@@ -139,6 +145,10 @@ const std::vector<ControlApi::Route>& ControlApi::routes() {
       {"GET", "df", &ControlApi::df},
       {"GET", "diff", &ControlApi::diff},
       {"POST", "sync", &ControlApi::sync},
+      {"GET", "scrub", &ControlApi::scrub_status},
+      {"POST", "scrub", &ControlApi::start_scrub},
+      {"DELETE", "scrub", &ControlApi::stop_scrub},
+      {"POST", "removal-space", &ControlApi::removal_space},
       {"POST", "stop", &ControlApi::stop},
       {"GET", "volumes", &ControlApi::list_volumes},
       {"POST", "volumes", &ControlApi::create_volume},

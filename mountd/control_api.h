@@ -64,6 +64,12 @@ class ControlApi {
   static void check_reference(const std::string& reference);
   void flush_source(const std::string& reference);
 
+  // control_api_check.cc
+  nlohmann::json start_scrub(const Call& call);
+  nlohmann::json stop_scrub(const Call& call);
+  nlohmann::json scrub_status(const Call& call);
+  nlohmann::json removal_space(const Call& call);
+
   // control_api_daemon.cc
   nlohmann::json version(const Call& call);
   nlohmann::json status(const Call& call);

@@ -45,6 +45,10 @@ std::string time_text(std::int64_t ns);
 /// The JSON of a mount in lists and in `status`.
 Json describe_mount(const LiveMount& mount);
 
+/// Sets `object[field]`. JSON holds Unicode only; a path that is not UTF-8 comes with its bytes in
+/// hex as well, as `field`_hex.
+void put_path(Json& object, const std::string& field, const std::string& path);
+
 /// `text` as a JSON string; bytes that are not UTF-8 become U+FFFD.
 std::string lossy_utf8(const std::string& text);
 

@@ -79,6 +79,7 @@ Json ControlApi::status(const Call&) {
           {"trash", repository_.trash().size()},
           {"commit", figures.csn},
           {"objects", figures.objects},
+          {"damaged_objects", figures.damaged_objects},
           {"live_bytes", figures.live_bytes},
           {"segment_bytes", figures.segment_bytes},
           {"free_bytes", figures.free_bytes},

@@ -53,23 +53,6 @@ const char* type_word(std::uint32_t type) {
   return "unknown";
 }
 
-std::string hex(const std::string& bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const char c : bytes) {
-    text += kDigits[static_cast<unsigned char>(c) >> 4];
-    text += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return text;
-}
-
-/// JSON holds Unicode only; a path that is not UTF-8 comes with its bytes in hex as well.
-void put_path(Json& object, const std::string& field, const std::string& path) {
-  const std::string text = lossy_utf8(path);
-  object[field] = text;
-  if (text != path) object[field + "_hex"] = hex(path);
-}
-
 Json describe_change(const PathChange& change) {
   Json object{{"change", change_word(change.what)},
               {"type", type_word(change.type)},

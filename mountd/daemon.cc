@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <vector>
 
 #include "mountd/control_api.h"
 #include "mountd/http_server.h"
@@ -90,10 +89,10 @@ class Daemon {
         mounts_(*repository_, options.store),
         api_(*repository_, &mounts_, {[this] { stop_ = true; }, {}}) {
     if (options.mount) mounts_.mount(*options.mount);
-    std::vector<HttpEndpoint> endpoints;
-    endpoints.push_back({control_socket_path(options.store),
-                         [this](const HttpRequest& request) { return serve(request); }});
-    server_ = std::make_unique<HttpServer>(std::move(endpoints));
+    HttpServerOptions http;
+    http.socket_path = control_socket_path(options.store);
+    server_ = std::make_unique<HttpServer>(
+        http, [this](const HttpRequest& request) { return serve(request); });
   }
 
   void run_until_end(const sigset_t& signals) {
@@ -133,7 +132,7 @@ class Daemon {
     if (options_.mount) return true;
     return options_.idle_exit_seconds != 0 &&
            activity_.idle_for(std::chrono::seconds(options_.idle_exit_seconds)) &&
-           repository_->pending_deletions() == 0;
+           repository_->pending_deletions() == 0 && !repository_->scrub_progress().running;
   }
 
   /// Mounts that are in use are detached: their users may finish until the daemon is gone.

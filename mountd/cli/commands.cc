@@ -6,13 +6,14 @@
 namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
-  static constexpr std::array<const Command*, 24> kAll{
+  static constexpr std::array<const Command*, 26> kAll{
       &kVolumeCreate,    &kVolumeInspect, &kVolumeLs,    &kVolumeRm,
       &kVolumeSet,       &kVolumeRestore, &kVolumePurge, &kSnapshotCreate,
       &kSnapshotInspect, &kSnapshotLs,    &kSnapshotRm,  &kDaemonRun,
       &kDaemonStop,      &kInit,          &kMount,       &kUmount,
       &kClone,           &kRollback,      &kDiff,        &kDf,
-      &kStatus,          &kSync,          &kRepair,      &kVersion};
+      &kStatus,          &kSync,          &kScrub,       &kFsck,
+      &kRepair,          &kVersion};
   return kAll;
 }
 

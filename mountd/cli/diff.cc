@@ -13,23 +13,12 @@ constexpr std::array kDiffOptions{
     Option{0, "json", nullptr, "Print JSON"},
 };
 
-/// The path's bytes: JSON holds those of a path that is not UTF-8 in hex.
-std::string path_of(const Json& change, const std::string& field) {
-  const auto hex = change.find(field + "_hex");
-  if (hex == change.end()) return change[field];
-  const std::string digits = *hex;
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  return bytes;
-}
-
 std::string line_of(const Json& change) {
-  const std::string word = change["change"], path = escaped(path_of(change, "path"));
+  const std::string word = change["change"], path = escaped(json_path(change, "path"));
   if (word == "added") return "A " + path;
   if (word == "removed") return "D " + path;
   if (word == "modified") return "M " + path;
-  return "R " + escaped(path_of(change, "old_path")) + " -> " + path;
+  return "R " + escaped(json_path(change, "old_path")) + " -> " + path;
 }
 
 int run_diff(const Invocation& invocation) {

@@ -18,6 +18,7 @@ enum ExitStatus : int {
   kNoSpace = 7,
   kUnreachable = 8,
   kUnsupported = 9,
+  kRepaired = 10,
 };
 
 struct ExitMeaning {
@@ -25,7 +26,7 @@ struct ExitMeaning {
   std::string_view meaning;
 };
 
-inline constexpr std::array<ExitMeaning, 10> kExitMeanings{{
+inline constexpr std::array<ExitMeaning, 11> kExitMeanings{{
     {kOk, "success"},
     {kFailure, "any other failure"},
     {kUsage, "the command line or a value in it is not valid; nothing was done"},
@@ -36,6 +37,7 @@ inline constexpr std::array<ExitMeaning, 10> kExitMeanings{{
     {kNoSpace, "no space, or the quota is reached"},
     {kUnreachable, "the daemon cannot be started, or went away"},
     {kUnsupported, "this program, kernel or store format cannot do it (newer store, no /dev/fuse)"},
+    {kRepaired, "scrub or fsck found damage and repaired all of it"},
 }};
 
 /// For the "code" word of the control API, and for an errno.

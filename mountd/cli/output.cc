@@ -78,6 +78,16 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+std::string json_path(const nlohmann::json& object, const std::string& field) {
+  const auto hex = object.find(field + "_hex");
+  if (hex == object.end()) return object[field];
+  const std::string digits = *hex;
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
 nlohmann::ordered_json ordered(const nlohmann::json& object,
                                const std::vector<std::string>& first) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();

@@ -34,6 +34,9 @@ void print_warning(std::string_view sentence);
 /// `text` with control bytes and backslashes as \n, \t, \\ or \ooo, so that a name is one line.
 std::string escaped(std::string_view text);
 
+/// The bytes of a path in a reply: JSON holds those of a path that is not UTF-8 in hex.
+std::string json_path(const nlohmann::json& object, const std::string& field);
+
 /// `object` with the keys of `first` in front, in that order.
 nlohmann::ordered_json ordered(const nlohmann::json& object, const std::vector<std::string>& first);
 

@@ -46,6 +46,9 @@ void print_status(const Json& status) {
              ", deletions pending: " + count(status["pending_deletions"]));
   print_line("objects:    " + count(status["objects"]) + ", live " + bytes(status["live_bytes"]) +
              ", in segments " + bytes(status["segment_bytes"]));
+  if (status["damaged_objects"] != 0)
+    print_line("damaged:    " + count(status["damaged_objects"]) +
+               " objects; 'varve scrub' repairs what can be and names the files");
   print_line("host:       " + bytes(status["free_bytes"]) + " free of " +
              bytes(status["total_bytes"]));
   print_line("journal:    " + bytes(journal["bytes"]) + " in files of " +

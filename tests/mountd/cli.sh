@@ -15,7 +15,7 @@ root=$(cd "$here/../.." && pwd)
 . "$here/cli_checks.sh"
 
 all_sections=(names_alone names_served trash_alone trash_served output_alone output_served daemon killed mounts live rollback helper
-  refused_alone refused_served refused_mounts damaged privileges security crowd documents)
+  refused_alone refused_served refused_mounts damaged scrub_alone scrub_served scrub_mounted privileges security crowd documents)
 
 fixture_begin "${1:?usage: tests/mountd/cli.sh BUILD_DIR [SECTION...]}"
 shift

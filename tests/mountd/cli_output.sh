@@ -27,7 +27,7 @@ output() {
   like '^Usage:  varve daemon ' help daemon
   for command in 'volume create' 'volume inspect' 'volume ls' 'volume rm' 'volume set' 'volume restore' 'volume purge' \
     'snapshot create' 'snapshot inspect' 'snapshot ls' 'snapshot rm' 'daemon run' 'daemon stop' init mount umount clone \
-    rollback diff df status sync repair version; do
+    rollback diff df status sync scrub fsck repair version; do
     # shellcheck disable=SC2086  # two words
     like "^Usage:  varve $command \[OPTIONS\]" $command --help
     # shellcheck disable=SC2086

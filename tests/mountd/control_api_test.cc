@@ -361,5 +361,60 @@ TEST_F(ControlApiTest, WithoutADaemonThereAreNoMountsAndNothingToStop) {
   EXPECT_EQ(alone.handle(request).body, "[]");
 }
 
+TEST_F(ControlApiTest, ScrubsInTheBackground) {
+  EXPECT_EQ(ok("GET", "/v1/scrub")["state"], "never");
+  const Json begun = ok("POST", "/v1/scrub", {{"rate", "5MB"}});
+  EXPECT_EQ(begun["state"], "running");
+  EXPECT_EQ(begun["rate"], 5'000'000);
+  EXPECT_EQ(refused("POST", "/v1/scrub", {{"rate", "fast"}}, "fast"), "400 invalid");
+  EXPECT_EQ(ok("DELETE", "/v1/scrub")["state"], "interrupted");
+  EXPECT_FALSE(ok("GET", "/v1/scrub").contains("files"));
+}
+
+TEST_F(ControlApiTest, NamesDamagedFiles) {
+  ScrubProgress progress;
+  progress.ever_run = true;
+  progress.state.finished = true;
+  progress.state.unrepaired = 1;
+  progress.findings.push_back({FileFinding::Part::kSuperblock, "slot 0", true});
+  repository_.set_scrub(progress);
+  DamagedFile file;
+  file.volume = "a";
+  file.path = "/x\xff";
+  file.ino = Ino{7};
+  file.in_present = true;
+  file.snapshots = {"s"};
+  file.ranges = {{131072, 4096}};
+  repository_.set_damaged_files({file});
+  const Json scrub = ok("GET", "/v1/scrub?files=1");
+  EXPECT_EQ(scrub["state"], "finished");
+  EXPECT_EQ(scrub["percent"], 100);
+  EXPECT_EQ(scrub["unrepaired"], 1);
+  EXPECT_EQ(scrub["findings"][0]["part"], "superblock");
+  EXPECT_EQ(scrub["findings"][0]["mended"], true);
+  const Json& named = scrub["files"][0];
+  EXPECT_EQ(named["volume"], "a");
+  EXPECT_EQ(named["path_hex"], "2f78ff");
+  EXPECT_EQ(named["inode"], 7);
+  EXPECT_EQ(named["damage"], "content");
+  EXPECT_EQ(named["snapshots"], Json::array({"s"}));
+  EXPECT_EQ(named["ranges"][0]["offset"], 131072);
+  EXPECT_EQ(named["ranges"][0]["size"], 4096);
+}
+
+TEST_F(ControlApiTest, SaysWhatARemovalWouldFree) {
+  create("a");
+  ok("POST", "/v1/snapshots", {{"volume", "a"}, {"name", "s"}});
+  const Json space = ok("POST", "/v1/removal-space", {{"snapshots", {"a@s"}}});
+  EXPECT_EQ(space["bytes"], 4096);
+  EXPECT_EQ(space["objects"], 1);
+  EXPECT_EQ(space["kept"], 0);
+  EXPECT_EQ(ok("GET", "/v1/snapshots").size(), 1u);
+  EXPECT_EQ(refused("POST", "/v1/removal-space", Json::object(), "'snapshots'"), "400 invalid");
+  EXPECT_EQ(refused("POST", "/v1/removal-space", {{"snapshots", {1}}}, "'snapshots'"),
+            "400 invalid");
+  EXPECT_EQ(refused("POST", "/v1/removal-space", {{"snapshots", {"a@none"}}}), "404 not_found");
+}
+
 }  // namespace
 }  // namespace varve
