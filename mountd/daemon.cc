@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <vector>
 
 #include "mountd/control_api.h"
 #include "mountd/http_server.h"
@@ -89,10 +90,10 @@ class Daemon {
         mounts_(*repository_, options.store),
         api_(*repository_, &mounts_, {[this] { stop_ = true; }, {}}) {
     if (options.mount) mounts_.mount(*options.mount);
-    HttpServerOptions http;
-    http.socket_path = control_socket_path(options.store);
-    server_ = std::make_unique<HttpServer>(
-        http, [this](const HttpRequest& request) { return serve(request); });
+    std::vector<HttpEndpoint> endpoints;
+    endpoints.push_back({control_socket_path(options.store),
+                         [this](const HttpRequest& request) { return serve(request); }});
+    server_ = std::make_unique<HttpServer>(std::move(endpoints));
   }
 
   void run_until_end(const sigset_t& signals) {

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/http_server.h"
 
-#include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <list>
+#include <mutex>
 #include <optional>
+#include <thread>
 
-// Beast's parsers only: connections are plain descriptors with a time limit, without an event loop.
+// This file and http_client.cc are the only ones that include Asio and Beast: they compile slowly.
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include "mountd/unix_socket.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
@@ -24,79 +33,13 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
-/// A connected socket as a SyncReadStream and SyncWriteStream whose reads and writes give up after
-/// a time without progress.
-class SocketStream {
- public:
-  SocketStream(int fd, int timeout_ms) : fd_(fd), timeout_ms_(timeout_ms) {}
-
-  template <class Buffers>
-  std::size_t read_some(const Buffers& buffers, beast::error_code& error) {
-    error = {};
-    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers);
-         ++it) {
-      const asio::mutable_buffer buffer(*it);
-      if (buffer.size() == 0) continue;
-      if (!wait(POLLIN, error)) return 0;
-      const ssize_t count = ::recv(fd_, buffer.data(), buffer.size(), 0);
-      if (count == 0) error = asio::error::eof;
-      if (count < 0) error = last_error();
-      return count > 0 ? static_cast<std::size_t>(count) : 0;
-    }
-    return 0;
-  }
-
-  template <class Buffers>
-  std::size_t write_some(const Buffers& buffers, beast::error_code& error) {
-    error = {};
-    for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers);
-         ++it) {
-      const asio::const_buffer buffer(*it);
-      if (buffer.size() == 0) continue;
-      if (!wait(POLLOUT, error)) return 0;
-      const ssize_t count = ::send(fd_, buffer.data(), buffer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (count < 0 && errno != EAGAIN && errno != EINTR) error = last_error();
-      return count > 0 ? static_cast<std::size_t>(count) : 0;
-    }
-    return 0;
-  }
-
-  // Beast asks for the throwing forms to exist; they are not used.
-  template <class Buffers>
-  std::size_t read_some(const Buffers& buffers) {
-    beast::error_code error;
-    const std::size_t count = read_some(buffers, error);
-    if (error) throw beast::system_error(error);
-    return count;
-  }
-  template <class Buffers>
-  std::size_t write_some(const Buffers& buffers) {
-    beast::error_code error;
-    const std::size_t count = write_some(buffers, error);
-    if (error) throw beast::system_error(error);
-    return count;
-  }
-
- private:
-  static beast::error_code last_error() { return {errno, boost::system::system_category()}; }
-
-  bool wait(short events, beast::error_code& error) {
-    pollfd entry{fd_, events, 0};
-    int ready = 0;
-    do {
-      ready = ::poll(&entry, 1, timeout_ms_);
-    } while (ready < 0 && errno == EINTR);
-    if (ready == 0) error = asio::error::timed_out;
-    if (ready < 0) error = last_error();
-    return ready > 0;
-  }
-
-  int fd_;
-  int timeout_ms_;
-};
-
-using Parser = http::request_parser<http::string_body>;
+using Protocol = asio::local::stream_protocol;
+using Request = http::request<http::string_body>;
 using Response = http::response<http::string_body>;
+using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;
+
+/// How long no connection is accepted after the process ran out of descriptors or memory.
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 HttpReply error_reply(int status, const char* sentence, const char* code) {
   return {status, "application/json",
@@ -109,9 +52,8 @@ std::optional<HttpReply> refusal(const beast::error_code& error) {
     return error_reply(413, "the request's body is larger than the limit", "too_large");
   if (error == http::error::header_limit)
     return error_reply(431, "the request's header is larger than the limit", "too_large");
-  if (error == http::error::end_of_stream || error == http::error::partial_message ||
-      error == asio::error::timed_out || error == asio::error::eof ||
-      error.category() == boost::system::system_category())
+  const bool malformed = error.category() == beast::error_code(http::error::bad_method).category();
+  if (!malformed || error == http::error::end_of_stream || error == http::error::partial_message)
     return std::nullopt;
   return error_reply(400, "the request is not valid HTTP/1.1", "bad_request");
 }
@@ -123,32 +65,11 @@ bool may_connect(int fd) {
   return peer.uid == ::geteuid() || peer.uid == 0;
 }
 
-bool send_reply(SocketStream& stream, HttpReply&& reply, unsigned version, bool keep_alive,
-                bool head) {
-  Response response;
-  response.version(version);
-  response.result(static_cast<unsigned>(reply.status));
-  response.set(http::field::server, "varve/" VARVE_VERSION);
-  response.set(http::field::content_type, reply.content_type);
-  response.keep_alive(keep_alive);
-  response.content_length(reply.body.size());
-  if (!head) response.body() = std::move(reply.body);
-  beast::error_code error;
-  if (head) {
-    http::response_serializer<http::string_body> serializer(response);
-    http::write_header(stream, serializer, error);
-  } else {
-    http::write(stream, response, error);
-  }
-  return !error;
-}
-
-HttpReply answer(const HttpHandler& handler, const Parser& parser) {
+HttpReply answer(const HttpHandler& handler, Request& message) {
   HttpRequest request;
-  request.method = std::string(parser.get().method_string());
-  parse_target(std::string_view(parser.get().target().data(), parser.get().target().size()),
-               request);
-  request.body = parser.get().body();
+  request.method = std::string(message.method_string());
+  parse_target(std::string_view(message.target().data(), message.target().size()), request);
+  request.body = std::move(message.body());
   try {
     return handler(request);
   } catch (const std::exception& failure) {
@@ -157,125 +78,282 @@ HttpReply answer(const HttpHandler& handler, const Parser& parser) {
   }
 }
 
-/// Reads one request into `parser`, sending "100 Continue" when the client waits for it.
-void read_request(SocketStream& stream, beast::flat_buffer& buffer, Parser& parser,
-                  beast::error_code& error) {
-  http::read_header(stream, buffer, parser, error);
-  if (error) return;
-  if (beast::iequals(parser.get()[http::field::expect], "100-continue") && !parser.is_done()) {
-    http::response<http::empty_body> go_on{http::status::continue_, parser.get().version()};
-    http::write(stream, go_on, error);
-    if (error) return;
+Response response_to(const Request& request, HttpReply&& reply) {
+  Response response;
+  response.version(request.version());
+  response.result(static_cast<unsigned>(reply.status));
+  response.set(http::field::server, "varve/" VARVE_VERSION);
+  response.set(http::field::content_type, reply.content_type);
+  response.content_length(reply.body.size());
+  if (request.method() != http::verb::head) response.body() = std::move(reply.body);
+  return response;
+}
+
+/// What the connections of a server share. `io` runs in one thread, which alone touches listeners
+/// and sessions, so they need no lock; `handlers` runs in many.
+struct Engine {
+  explicit Engine(const HttpServerOptions& the_options) : options(the_options) {}
+
+  const HttpServerOptions options;
+  asio::io_context io{1};
+  asio::io_context handlers;
+  bool stopping = false;  ///< of the I/O thread
+};
+
+/// One connection. It always has exactly one step outstanding; after the last one `ended` is called
+/// with it, to delete it:
+///
+///   read header -> (send "100 Continue") -> read body -> handler -> write reply -> read header ...
+class Session {
+ public:
+  Session(Engine& engine, const HttpHandler& handler, Descriptor socket,
+          std::function<void(const Session*)> ended)
+      : engine_(engine),
+        handler_(handler),
+        ended_(std::move(ended)),
+        stream_(Protocol::socket(engine.io, Protocol(), socket.get())),
+        allowed_(may_connect(socket.release())) {}
+
+  void read_header() {
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(engine_.options.header_limit_bytes));
+    parser_->body_limit(engine_.options.body_limit_bytes);
+    arm();
+    http::async_read_header(
+        stream_, buffer_, *parser_,
+        [this](const beast::error_code& error, std::size_t) { header_arrived(error); });
   }
-  http::read(stream, buffer, parser, error);
+
+  /// What was sent before is still read and answered; then the connection ends.
+  void end_of_input() {
+    beast::error_code ignored;
+    stream_.socket().shutdown(Protocol::socket::shutdown_receive, ignored);
+  }
+
+ private:
+  /// Starts the time limit of a request, or of the next piece of a reply.
+  void arm() { stream_.expires_after(std::chrono::milliseconds(engine_.options.timeout_ms)); }
+
+  void header_arrived(const beast::error_code& error) {
+    if (error) return refuse(error);
+    const bool waits = beast::iequals(parser_->get()[http::field::expect], "100-continue");
+    if (!waits || parser_->is_done()) return read_body();
+    go_on_.emplace(http::status::continue_, parser_->get().version());
+    http::async_write(stream_, *go_on_, [this](const beast::error_code& failure, std::size_t) {
+      failure ? end() : read_body();
+    });
+  }
+
+  void read_body() {
+    http::async_read(
+        stream_, buffer_, *parser_,
+        [this](const beast::error_code& error, std::size_t) { request_arrived(error); });
+  }
+
+  void request_arrived(const beast::error_code& error) {
+    if (error) return refuse(error);
+    stream_.expires_never();
+    if (!allowed_)
+      return send(
+          error_reply(403, "only the daemon's user and root are served here", "permission_denied"));
+    asio::post(engine_.handlers, [this] {
+      // Nobody else touches this session until the reply is posted.
+      HttpReply reply = answer(handler_, parser_->get());
+      asio::post(engine_.io, [this, reply = std::move(reply)]() mutable {
+        keep_alive_ = parser_->get().keep_alive() && !engine_.stopping;
+        send(std::move(reply));
+      });
+    });
+  }
+
+  void refuse(const beast::error_code& error) {
+    std::optional<HttpReply> reply = refusal(error);
+    keep_alive_ = false;
+    reply ? send(std::move(*reply)) : end();
+  }
+
+  void send(HttpReply&& reply) {
+    response_ = response_to(parser_->get(), std::move(reply));
+    response_.keep_alive(keep_alive_);
+    serializer_.emplace(response_);
+    write_some();
+  }
+
+  void write_some() {
+    arm();
+    http::async_write_some(stream_, *serializer_,
+                           [this](const beast::error_code& error, std::size_t) {
+                             if (!error && !serializer_->is_done()) return write_some();
+                             error || !keep_alive_ ? end() : read_header();
+                           });
+  }
+
+  /// Posts a copy of `ended_`, for it destroys this session and the original in it.
+  void end() {
+    asio::post(engine_.io, [ended = ended_, this] { ended(this); });
+  }
+
+  Engine& engine_;
+  const HttpHandler& handler_;
+  const std::function<void(const Session*)> ended_;
+  beast::basic_stream<Protocol> stream_;
+  const bool allowed_;  ///< what the peer's credentials say
+  bool keep_alive_ = false;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::optional<http::response<http::empty_body>> go_on_;
+  Response response_;
+  std::optional<http::response_serializer<http::string_body>> serializer_;
+};
+
+/// One endpoint: its listening socket and its connections.
+class Listener {
+ public:
+  Listener(Engine& engine, HttpEndpoint endpoint, std::function<void()> session_ended)
+      : engine_(engine),
+        endpoint_(std::move(endpoint)),
+        session_ended_(std::move(session_ended)),
+        acceptor_(engine.io, Protocol(),
+                  listen_unix(endpoint_.socket_path, endpoint_.socket_mode).release()),
+        pause_(engine.io) {
+    acceptor_.non_blocking(true);
+  }
+  ~Listener() { ::unlink(endpoint_.socket_path.c_str()); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  void accept() {
+    if (engine_.stopping || accepting_ || sessions_.size() >= engine_.options.max_connections)
+      return;
+    accepting_ = true;
+    acceptor_.async_wait(Protocol::acceptor::wait_read, [this](const beast::error_code&) {
+      accepting_ = false;
+      if (engine_.stopping) return;
+      try {
+        accept_one();
+        accept();
+      } catch (const std::exception& failure) {
+        accept_later(failure.what());
+      }
+    });
+  }
+
+  void stop() {
+    acceptor_.cancel();
+    pause_.cancel();
+    for (Session& session : sessions_) session.end_of_input();
+  }
+
+  bool has_sessions() const { return !sessions_.empty(); }
+
+ private:
+  void accept_one() {
+    // Asio's own accept would leave the descriptor open in the programs that the daemon starts.
+    Descriptor socket(
+        ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)) return;
+    if (!socket) throw_errno("accept a connection");
+    sessions_.emplace_back(engine_, endpoint_.handler, std::move(socket),
+                           [this](const Session* session) { erase(session); });
+    sessions_.back().read_header();
+  }
+
+  /// The process is out of descriptors or memory: others may give some back.
+  void accept_later(const char* why) {
+    log_error("http", endpoint_.socket_path + ": " + why);
+    accepting_ = true;
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([this](const beast::error_code&) {
+      accepting_ = false;
+      accept();
+    });
+  }
+
+  void erase(const Session* session) {
+    sessions_.remove_if([&](const Session& each) { return &each == session; });
+    accept();
+    session_ended_();
+  }
+
+  Engine& engine_;
+  const HttpEndpoint endpoint_;
+  const std::function<void()> session_ended_;
+  Protocol::acceptor acceptor_;
+  asio::steady_timer pause_;
+  bool accepting_ = false;
+  std::list<Session> sessions_;
+};
+
+void run(asio::io_context& context, const char* name) {
+  ::pthread_setname_np(::pthread_self(), name);
+  for (;;) {
+    try {
+      context.run();
+      return;
+    } catch (const std::exception& failure) {
+      log_error("http", std::string("a connection is lost: ") + failure.what());
+    }
+  }
 }
 
 }  // namespace
 
-struct HttpServer::Connection {
-  Descriptor socket;
-  std::thread thread;
-  bool ended = false;  // guarded by the server's mutex_
-};
-
-HttpServer::HttpServer(HttpServerOptions options, HttpHandler handler)
-    : options_(std::move(options)),
-      handler_(std::move(handler)),
-      listener_(listen_unix(options_.socket_path, options_.socket_mode)),
-      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!wake_) throw_errno("make an event descriptor");
-  acceptor_ = std::thread([this] { accept_loop(); });
-}
-
-HttpServer::~HttpServer() { stop(); }
-
-void HttpServer::stop() {
-  {
-    MutexLock lock(mutex_);
-    if (stopping_) return;
-    stopping_ = true;
-    connection_ended_.notify_all();
-    // Wakes readers; a handler that runs can still send its reply.
-    for (const auto& connection : connections_)
-      if (!connection->ended) ::shutdown(connection->socket.get(), SHUT_RD);
-  }
-  ::eventfd_write(wake_.get(), 1);
-  acceptor_.join();
-  std::list<std::unique_ptr<Connection>> rest;
-  {
-    MutexLock lock(mutex_);
-    rest.swap(connections_);
-  }
-  for (const auto& connection : rest) connection->thread.join();
-  ::unlink(options_.socket_path.c_str());
-}
-
-void HttpServer::accept_loop() {
-  ::pthread_setname_np(::pthread_self(), "http-accept");
-  for (;;) {
-    pollfd entries[2] = {{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    if (::poll(entries, 2, -1) < 0 && errno != EINTR) return;
-    MutexLock lock(mutex_);
-    reap();
-    while (!stopping_ && connections_.size() >= options_.max_connections) {
-      connection_ended_.wait(mutex_);
-      reap();
+class HttpServer::Impl {
+ public:
+  Impl(std::vector<HttpEndpoint> endpoints, const HttpServerOptions& options) : engine_(options) {
+    for (HttpEndpoint& endpoint : endpoints)
+      listeners_.emplace_back(engine_, std::move(endpoint), [this] { end_if_done(); });
+    for (Listener& listener : listeners_) listener.accept();
+    try {
+      for (std::size_t i = 0; i < options.handler_threads; ++i)
+        handlers_.emplace_back([this] { run(engine_.handlers, "http-work"); });
+      io_ = std::thread([this] { run(engine_.io, "http"); });
+    } catch (const std::system_error& error) {
+      stop();
+      throw StoreError(error.code().value(), "no thread can be started to serve HTTP");
     }
-    if (stopping_) return;
-    if ((entries[0].revents & POLLIN) == 0) continue;
-    Descriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) continue;
-    auto connection = std::make_unique<Connection>();
-    connection->socket = std::move(socket);
-    Connection& reference = *connection;
-    connections_.push_back(std::move(connection));
-    reference.thread = std::thread([this, &reference] {
-      serve(reference);
-      MutexLock ended_lock(mutex_);
-      reference.ended = true;
-      ::shutdown(reference.socket.get(), SHUT_RDWR);
-      connection_ended_.notify_all();
+  }
+  ~Impl() { stop(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void stop() {
+    std::call_once(stopped_, [this] {
+      asio::post(engine_.io, [this] {
+        engine_.stopping = true;
+        for (Listener& listener : listeners_) listener.stop();
+        end_if_done();
+      });
+      if (io_.joinable()) io_.join();
+      handlers_guard_.reset();
+      for (std::thread& thread : handlers_) thread.join();
+      listeners_.clear();
     });
   }
-}
 
-void HttpServer::reap() {
-  for (auto it = connections_.begin(); it != connections_.end();) {
-    if ((*it)->ended) {
-      (*it)->thread.join();
-      it = connections_.erase(it);
-    } else {
-      ++it;
-    }
+ private:
+  /// Lets the I/O thread end when the last session has, for handlers still post to it.
+  void end_if_done() {
+    if (!engine_.stopping) return;
+    for (const Listener& listener : listeners_)
+      if (listener.has_sessions()) return;
+    io_guard_.reset();
   }
-}
 
-void HttpServer::serve(Connection& connection) {
-  ::pthread_setname_np(::pthread_self(), "http");
-  SocketStream stream(connection.socket.get(), options_.idle_timeout_ms);
-  const bool allowed = may_connect(connection.socket.get());
-  beast::flat_buffer buffer;
-  for (bool keep_alive = true; keep_alive;) {
-    Parser parser;
-    parser.body_limit(options_.body_limit_bytes);
-    parser.header_limit(16 * 1024);
-    beast::error_code error;
-    read_request(stream, buffer, parser, error);
-    if (error) {
-      if (auto reply = refusal(error)) send_reply(stream, std::move(*reply), 11, false, false);
-      return;
-    }
-    keep_alive = allowed && parser.get().keep_alive();
-    HttpReply reply = allowed ? answer(handler_, parser)
-                              : error_reply(403, "only the daemon's user and root are served here",
-                                            "permission_denied");
-    {
-      MutexLock lock(mutex_);
-      if (stopping_) keep_alive = false;
-    }
-    const bool head = parser.get().method() == http::verb::head;
-    if (!send_reply(stream, std::move(reply), parser.get().version(), keep_alive, head)) return;
-  }
-}
+  Engine engine_;
+  WorkGuard io_guard_{engine_.io.get_executor()};
+  WorkGuard handlers_guard_{engine_.handlers.get_executor()};
+  std::list<Listener> listeners_;
+  std::vector<std::thread> handlers_;
+  std::thread io_;
+  std::once_flag stopped_;
+};
+
+HttpServer::HttpServer(std::vector<HttpEndpoint> endpoints, const HttpServerOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(endpoints), options)) {}
+
+HttpServer::~HttpServer() = default;
+
+void HttpServer::stop() { impl_->stop(); }
 
 }  // namespace varve

@@ -5,61 +5,56 @@
 
 #include <cstddef>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
-#include <thread>
+#include <vector>
 
 #include "mountd/http_message.h"
-#include "mountd/unix_socket.h"
-#include "store/base/mutex.h"
 
 namespace varve {
 
 /// Answers one request. Called from many threads at once; what it throws becomes a 500.
 using HttpHandler = std::function<HttpReply(const HttpRequest&)>;
 
-struct HttpServerOptions {
+/// One unix socket and who answers there.
+struct HttpEndpoint {
   std::string socket_path;
+  HttpHandler handler;
   mode_t socket_mode = 0600;
-  std::size_t body_limit_bytes = 1 << 20;  ///< longer: 413
-  std::size_t max_connections = 64;        ///< more wait in the kernel's queue
-  int idle_timeout_ms = 60'000;            ///< a connection silent for longer is closed
 };
 
-/// HTTP/1.1 over a unix socket: keep-alive, chunked bodies, "Expect: 100-continue". Each
-/// connection has a thread, so a handler may take its time. Only the daemon's user and root are
-/// served; others get 403. Errors found here have a JSON body {"error", "code"}.
+struct HttpServerOptions {
+  std::size_t header_limit_bytes = 16 * 1024;  ///< longer: 431
+  std::size_t body_limit_bytes = 1 << 20;      ///< longer: 413
+  /// Of each endpoint, so that none can take the others' place; more wait in the kernel's queue.
+  std::size_t max_connections = 64;
+  std::size_t handler_threads = 32;  ///< of all endpoints: requests that are answered at once
+  /// A connection is closed when a request has not arrived whole after so long (however slowly its
+  /// bytes drip), or when a reply makes no progress for so long. A handler may take its time.
+  int timeout_ms = 60'000;
+};
+
+/// HTTP/1.1 over unix sockets: keep-alive, pipelining, chunked bodies, "Expect: 100-continue". One
+/// thread does the input and output of all connections, others run the handlers. Only the daemon's
+/// user and root are served; others get 403. Errors found here have a JSON body {"error", "code"}.
 ///
 /// Serves from construction until stop(), which lets running handlers finish and send their reply.
 class HttpServer {
  public:
-  /// Throws UserError if somebody listens at the path already, StoreError if it cannot be made.
-  HttpServer(HttpServerOptions options, HttpHandler handler);
+  /// Throws UserError if somebody listens at a path already, StoreError if it cannot be made. Then
+  /// no socket is left.
+  explicit HttpServer(std::vector<HttpEndpoint> endpoints, const HttpServerOptions& options = {});
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  /// Takes no more requests, waits for the running ones, and removes the socket. Not to be called
+  /// Takes no more requests, waits for the running ones, and removes the sockets. Not to be called
   /// from a handler.
   void stop();
 
  private:
-  struct Connection;
-
-  void accept_loop();
-  void serve(Connection& connection);
-  void reap() REQUIRES(mutex_);
-
-  const HttpServerOptions options_;
-  const HttpHandler handler_;
-  Descriptor listener_;
-  Descriptor wake_;  ///< readable once stop() was called
-  Mutex mutex_;
-  CondVar connection_ended_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::list<std::unique_ptr<Connection>> connections_ GUARDED_BY(mutex_);
-  std::thread acceptor_;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace varve

@@ -22,6 +22,7 @@ constexpr unsigned kSeal = 1;   ///< right checksums
 constexpr unsigned kChain = 2;  ///< and right positions: each record follows the one before
 constexpr unsigned kClean = 4;
 constexpr unsigned kDrop = 8;
+constexpr unsigned kLatest = 16;
 
 StoreId journal_id() {
   StoreId id{};
@@ -80,7 +81,8 @@ void journal(ByteView input) {
   superblock.clean = (wanted & kClean) != 0;
   accepted([&] {
     const JournalRing ring(disk, {"journal", journal_id(), {kFileBytes}});
-    const RecoveredState state = recover_state(ring, superblock, (wanted & kDrop) != 0);
+    const RecoveredState state =
+        recover_state(ring, superblock, (wanted & kLatest) != 0, (wanted & kDrop) != 0);
     replay_records(ring, state, visit);
   });
 }

@@ -94,15 +94,17 @@ void expect_complete(const View& before, const View& after, const VolumeChanges&
     const View& other = view == &before ? after : before;
     for (const auto& [ino, text] : view->inodes) {
       const auto found = other.inodes.find(ino);
-      if (found == other.inodes.end() || found->second != text)
+      if (found == other.inodes.end() || found->second != text) {
         EXPECT_TRUE(inodes.contains(ino)) << "inode " << to_integer(ino);
+      }
     }
     for (const auto& [name, ino] : view->names) {
       const auto found = other.names.find(name);
       // A lookup of a name also shows the attributes of what it leads to.
       const bool differs = found == other.names.end() || found->second != ino;
-      if (differs || (view == &after && inodes.contains(ino)))
+      if (differs || (view == &after && inodes.contains(ino))) {
         EXPECT_TRUE(names.contains(name)) << to_integer(name.first) << "/" << name.second;
+      }
     }
   }
 }

@@ -8,59 +8,21 @@
 
 #include <atomic>
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 #include <thread>
 
+#include <boost/filesystem.hpp>
+
 #include "mountd/http_client.h"
 #include "store/base/error.h"
+#include "tests/support/http_server_fixture.h"
 #include "tests/support/temp_directory.h"
 
 namespace varve {
 namespace {
 
-HttpReply echo(const HttpRequest& request) {
-  if (request.path == "/throw") throw std::runtime_error("a secret");
-  HttpReply reply;
-  reply.body = request.method + " " + request.path;
-  for (const auto& [name, value] : request.query) reply.body += " " + name + "=" + value;
-  reply.body += " " + request.body;
-  return reply;
-}
-
-/// A server on a socket of its own, and raw connections to it.
-class HttpServerTest : public ::testing::Test {
- protected:
-  HttpServer& start(HttpHandler handler = echo) {
-    options_.socket_path = directory_ / "socket";
-    server_ = std::make_unique<HttpServer>(options_, std::move(handler));
-    return *server_;
-  }
-
-  /// Sends `bytes` as they are, closes the sending side, and returns all that comes back.
-  std::string raw(const std::string& bytes) {
-    const Descriptor socket = connect_unix(options_.socket_path);
-    EXPECT_TRUE(socket);
-    EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(bytes.size()));
-    ::shutdown(socket.get(), SHUT_WR);
-    return rest(socket);
-  }
-
-  static std::string rest(const Descriptor& socket) {
-    std::string all;
-    char buffer[4096];
-    for (ssize_t count = 0; (count = ::recv(socket.get(), buffer, sizeof buffer, 0)) > 0;)
-      all.append(buffer, static_cast<std::size_t>(count));
-    return all;
-  }
-
-  HttpClient client() { return HttpClient::connect(options_.socket_path).value(); }
-
-  test::TempDirectory directory_;
-  HttpServerOptions options_;
-  std::unique_ptr<HttpServer> server_;
-};
+using HttpServerTest = test::HttpServerFixture;
+using test::echo;
 
 TEST_F(HttpServerTest, AnswersSeveralRequestsOnOneConnection) {
   start();
@@ -85,54 +47,13 @@ TEST_F(HttpServerTest, AHandlerThatThrowsIsA500WithoutItsWords) {
   EXPECT_EQ(connection.call("GET", "/after").status, 200);
 }
 
-TEST_F(HttpServerTest, ABodyAboveTheLimitIs413) {
-  options_.body_limit_bytes = 1000;
-  start();
-  EXPECT_NE(raw("POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n").find(" 413 "),
-            std::string::npos);
-  const std::string chunk = "400\r\n" + std::string(1024, 'x') + "\r\n0\r\n\r\n";
-  EXPECT_NE(raw("POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
-                .find(" 413 "),
-            std::string::npos);
-  EXPECT_EQ(client().call("POST", "/b", std::string(1000, 'x')).status, 200);
-}
-
-TEST_F(HttpServerTest, AHeaderAboveTheLimitIsRefused) {
-  start();
-  const std::string reply = raw("GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n");
-  EXPECT_EQ(reply.substr(0, 10), "HTTP/1.1 4");
-}
-
-TEST_F(HttpServerTest, WhatIsNotHttpIs400AndTheServerGoesOn) {
-  start();
-  for (const char* bytes : {"hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
-                            "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-                            "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"}) {
-    SCOPED_TRACE(bytes);
-    EXPECT_NE(raw(bytes).find(" 400 "), std::string::npos);
-  }
-  EXPECT_EQ(client().call("GET", "/").status, 200);
-}
-
-TEST_F(HttpServerTest, AHalfRequestGetsNoReplyAndIsNotHandled) {
-  std::atomic<int> handled{0};
-  start([&](const HttpRequest&) {
-    ++handled;
-    return HttpReply{};
-  });
-  EXPECT_EQ(raw("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf"), "");
-  EXPECT_EQ(raw("POST / HT"), "");
-  EXPECT_EQ(raw(""), "");
-  EXPECT_EQ(handled, 0);
-}
-
 TEST_F(HttpServerTest, ChunkedBodiesAndExpectAreUnderstood) {
   start();
   EXPECT_NE(
       raw("POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
           .find("POST /c abcde"),
       std::string::npos);
-  const Descriptor socket = connect_unix(options_.socket_path);
+  const Descriptor socket = connect_unix(path_);
   const std::string head =
       "POST /e HTTP/1.1\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
   ::send(socket.get(), head.data(), head.size(), MSG_NOSIGNAL);
@@ -141,15 +62,6 @@ TEST_F(HttpServerTest, ChunkedBodiesAndExpectAreUnderstood) {
   EXPECT_EQ(std::string(line, 12), "HTTP/1.1 100");
   ::send(socket.get(), "ok", 2, MSG_NOSIGNAL);
   EXPECT_NE(rest(socket).find("POST /e ok"), std::string::npos);
-}
-
-TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrder) {
-  start();
-  const std::string all =
-      raw("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\n");
-  const std::size_t first = all.find("GET /1"), second = all.find("GET /2");
-  EXPECT_NE(second, std::string::npos);
-  EXPECT_LT(first, second);
 }
 
 TEST_F(HttpServerTest, HeadHasALengthAndNoBody) {
@@ -172,11 +84,35 @@ TEST_F(HttpServerTest, ManyClientsAtOnceAreServedWithFewConnections) {
   EXPECT_EQ(served, 32);
 }
 
-TEST_F(HttpServerTest, ASilentConnectionIsClosed) {
-  options_.idle_timeout_ms = 20;
-  start();
-  const Descriptor socket = connect_unix(options_.socket_path);
-  EXPECT_EQ(rest(socket), "");
+TEST_F(HttpServerTest, EachEndpointHasItsHandlerAndItsConnections) {
+  options_.max_connections = 1;
+  const std::string other = directory_ / "other";
+  const auto plugin = [](const HttpRequest&) { return HttpReply{200, "text/plain", "plugin"}; };
+  server_ = std::make_unique<HttpServer>(
+      std::vector<HttpEndpoint>{{path_, echo}, {other, plugin, 0660}}, options_);
+  HttpClient first = client();
+  EXPECT_EQ(first.call("GET", "/").body, "GET / ");
+  EXPECT_EQ(HttpClient::connect(other)->call("GET", "/").body, "plugin");
+  EXPECT_EQ(first.call("GET", "/").body, "GET / ");
+  struct stat status {};
+  ASSERT_EQ(::stat(other.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0660u);
+  server_->stop();
+  EXPECT_FALSE(boost::filesystem::exists(path_) || boost::filesystem::exists(other));
+}
+
+TEST_F(HttpServerTest, NoSocketIsLeftWhenOneOfThemIsTaken) {
+  const Descriptor taken = listen_unix(directory_ / "taken", 0600);
+  const std::vector<HttpEndpoint> both{{path_, echo}, {directory_ / "taken", echo}};
+  EXPECT_THROW(HttpServer{both}, UserError);
+  EXPECT_FALSE(boost::filesystem::exists(path_));
+  EXPECT_TRUE(connect_unix(directory_ / "taken"));
+}
+
+TEST_F(HttpServerTest, RepliesOfManyMegabytesArriveWhole) {
+  const std::string long_text(32 << 20, 'y');
+  start([&](const HttpRequest&) { return HttpReply{200, "text/plain", long_text}; });
+  EXPECT_TRUE(client().call("GET", "/").body == long_text);
 }
 
 TEST_F(HttpServerTest, StopLetsARunningHandlerAnswer) {
@@ -196,7 +132,7 @@ TEST_F(HttpServerTest, StopLetsARunningHandlerAnswer) {
   stopper.join();
   caller.join();
   EXPECT_EQ(body, "done");
-  EXPECT_FALSE(std::filesystem::exists(options_.socket_path));
+  EXPECT_FALSE(boost::filesystem::exists(path_));
 }
 
 TEST_F(HttpServerTest, StopDoesNotWaitForIdleConnections) {
@@ -215,18 +151,19 @@ TEST_F(HttpServerTest, StopDoesNotWaitForIdleConnections) {
 TEST_F(HttpServerTest, TheSocketIsItsOwnersAlone) {
   start();
   struct stat status {};
-  ASSERT_EQ(::stat(options_.socket_path.c_str(), &status), 0);
+  ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
 }
 
 TEST_F(HttpServerTest, AStaleSocketIsReplacedAndALiveOneIsNot) {
   start();
-  EXPECT_THROW(HttpServer(options_, echo), UserError);
+  const std::vector<HttpEndpoint> again{{path_, echo}};
+  EXPECT_THROW(HttpServer{again}, UserError);
   EXPECT_EQ(client().call("GET", "/").status, 200);
   server_.reset();
-  { const Descriptor stale = listen_unix(options_.socket_path, 0600); }
-  EXPECT_TRUE(std::filesystem::exists(options_.socket_path));
-  EXPECT_FALSE(HttpClient::connect(options_.socket_path));
+  { const Descriptor stale = listen_unix(path_, 0600); }
+  EXPECT_TRUE(boost::filesystem::exists(path_));
+  EXPECT_FALSE(HttpClient::connect(path_));
   start();
   EXPECT_EQ(client().call("GET", "/").status, 200);
 }
@@ -234,18 +171,18 @@ TEST_F(HttpServerTest, AStaleSocketIsReplacedAndALiveOneIsNot) {
 TEST_F(HttpServerTest, AFileInTheWayIsNotRemoved) {
   std::ofstream(directory_ / "socket") << "precious";
   EXPECT_THROW(start(), UserError);
-  EXPECT_TRUE(std::filesystem::exists(directory_ / "socket"));
+  EXPECT_TRUE(boost::filesystem::exists(directory_ / "socket"));
 }
 
 TEST_F(HttpServerTest, PathsLongerThanASocketAddressWork) {
   std::string deep = directory_.path();
   for (int i = 0; i < 6; ++i) deep += "/" + std::string(100, 'd');
-  std::filesystem::create_directories(deep);
-  options_.socket_path = deep + "/socket";
-  server_ = std::make_unique<HttpServer>(options_, echo);
+  boost::filesystem::create_directories(deep);
+  path_ = deep + "/socket";
+  start();
   EXPECT_EQ(client().call("GET", "/deep").body, "GET /deep ");
   server_->stop();
-  EXPECT_FALSE(std::filesystem::exists(options_.socket_path));
+  EXPECT_FALSE(boost::filesystem::exists(path_));
 }
 
 TEST(HttpClient, NobodyListeningIsAbsence) {
@@ -254,11 +191,25 @@ TEST(HttpClient, NobodyListeningIsAbsence) {
   EXPECT_FALSE(HttpClient::connect(directory / "none/socket"));
 }
 
+TEST(HttpClient, ASilentServerIsATimeout) {
+  const test::TempDirectory directory;
+  const Descriptor listener = listen_unix(directory / "socket", 0600);
+  HttpClient client = HttpClient::connect(directory / "socket").value();
+  client.timeout_ms = 20;
+  try {
+    client.call("GET", "/");
+    ADD_FAILURE() << "was answered";
+  } catch (const StoreError& error) {
+    EXPECT_EQ(error.code(), ETIMEDOUT);
+  }
+}
+
 TEST(HttpClient, RepliesThatAreNotHttpAreErrors) {
   for (const char* answer : {"", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n",
                              "HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n",
                              "HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n",
-                             "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"}) {
+                             "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf"}) {
     SCOPED_TRACE(answer);
     const test::TempDirectory directory;
     const Descriptor listener = listen_unix(directory / "socket", 0600);

@@ -197,7 +197,7 @@ TEST_F(PlantedStore, ALinkInTheJournalsPlaceIsNotCleared) {
 TEST_F(PlantedStore, ALinkInTheSegmentsPlaceIsNotOpened) {
   {
     StoreDirectory made = StoreDirectory::prepare(Disk::host(), store_);
-    made.write_format(example());
+    made.write_format(example_format());
   }
   std::filesystem::create_directory_symlink(directory_ / "victim", store_ + "/segments");
   EXPECT_EQ(refused([&] { StoreDirectory::open(Disk::host(), store_); }).code, EPERM);

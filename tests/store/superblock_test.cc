@@ -170,7 +170,7 @@ TEST_F(SuperblockTest, RefusesImpossibleFieldsBehindAGoodChecksum) {
 /// full, and positions would wrap around.
 TEST_F(SuperblockTest, RefusesNumbersThatNoStoreReaches) {
   const auto refused = [](std::size_t at, std::uint64_t value) {
-    Bytes slot = example().encode();
+    Bytes slot = example_superblock().encode();
     std::memcpy(slot.data() + at, &value, sizeof value);
     const std::uint64_t checksum = checksum_of(ByteView(slot).subspan(8));
     std::memcpy(slot.data(), &checksum, sizeof checksum);
