@@ -17,7 +17,8 @@ namespace {
 /// A directory reached without a single symbolic link.
 Descriptor open_without_links(const std::string& path) {
   open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  // No O_NOFOLLOW: it would allow a link in the last place, which O_DIRECTORY calls ENOTDIR.
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_NO_SYMLINKS;
   Descriptor found(
       static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
@@ -30,8 +31,10 @@ Descriptor open_without_links(const std::string& path) {
   throw StoreError(error, path + ": " + errno_text(error));
 }
 
+/// Of the thread: it may have a table of descriptors of its own (run_with_own_descriptors), and
+/// /proc/self shows the table of the first thread.
 std::string through_proc(const Descriptor& directory) {
-  return "/proc/self/fd/" + std::to_string(directory.get());
+  return "/proc/thread-self/fd/" + std::to_string(directory.get());
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ class ResolvedPath {
   /// Opens the directory above, so that a mount at `path` is not kept busy. Throws likewise.
   static ResolvedPath entry(const std::string& path);
 
-  /// A path for system calls, valid while this object lives.
+  /// A path for system calls of the thread that made this object, valid while it lives.
   const std::string& path() const { return path_; }
 
  private:

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "mountd/own_descriptors.h"
 #include "store/base/error.h"
 #include "tests/support/temp_directory.h"
 
@@ -44,6 +45,15 @@ TEST_F(ResolvedPathTest, LeadsToTheDirectory) {
   EXPECT_EQ(inode(held.path()), inode(point_));
   const ResolvedPath entry = ResolvedPath::entry(point_);
   EXPECT_EQ(inode(entry.path()), inode(point_));
+}
+
+TEST_F(ResolvedPathTest, LeadsToTheDirectoryFromAThreadWithItsOwnDescriptors) {
+  run_with_own_descriptors([&] {
+    const ResolvedPath held = ResolvedPath::directory(point_);
+    EXPECT_EQ(inode(held.path()), inode(point_));
+    const ResolvedPath entry = ResolvedPath::entry(point_);
+    EXPECT_EQ(inode(entry.path()), inode(point_));
+  });
 }
 
 TEST_F(ResolvedPathTest, KeepsTheDirectoryWhenALinkTakesItsPlace) {
