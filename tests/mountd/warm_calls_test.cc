@@ -47,13 +47,20 @@ Asked of_warm_run(const MountedVolume& mounted, const std::string& command) {
   return mounted.since(before);
 }
 
+/// grep -r and find walk with fts(3), which asks once what kind of file system this is; the kernel
+/// keeps no answer to statfs(2).
+Asked without_statfs(Asked asked) {
+  asked.erase("statfs");
+  return asked;
+}
+
 TEST(WarmCalls, ToolsThatLookAskNothing) {
   const MountedVolume mounted;
   fill(mounted);
   for (const std::string& command :
        {"ls -lR " + mounted.path(), "stat " + mounted / "d1/f7", "grep -r needle " + mounted.path(),
         "find " + mounted.path() + " -size +1k", "cat " + mounted / "d0/f3"}) {
-    const Asked asked = of_warm_run(mounted, command);
+    const Asked asked = without_statfs(of_warm_run(mounted, command));
     EXPECT_TRUE(asked.empty()) << command << ": " << words_of(asked);
   }
 }
