@@ -44,6 +44,12 @@ Value value_reply(ByteView value, std::size_t size) {
   return Data{value};
 }
 
+/// What to say when the attribute is not there. `ls -l` asks each file for its SELinux label, and
+/// asks no more when it hears that this file system has none.
+int absent_code(const char* name) {
+  return std::strcmp(name, "security.selinux") == 0 ? EOPNOTSUPP : ENODATA;
+}
+
 }  // namespace
 
 void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value,
@@ -67,7 +73,7 @@ void getxattr(fuse_req_t request, fuse_ino_t ino, const char* name, std::size_t 
   answer(request, [&]() -> Value {
     check_acl_allowed(request, name);
     value = volume_of(request).get_xattr(Ino{ino}, name);
-    if (!value) return Refused{ENODATA};
+    if (!value) return Refused{absent_code(name)};
     return value_reply(*value, size);
   });
 }
