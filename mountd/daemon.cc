@@ -168,7 +168,6 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options) {
 
 void run_daemon(const DaemonOptions& options) {
   const sigset_t signals = block_signals();
-  ::umask(077);
   drop_privileges();
   if (::chdir("/") != 0) throw_errno("change to the root directory");
   std::unique_ptr<Daemon> daemon;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -35,6 +36,7 @@ bool called_by_mount(std::string_view program, const std::vector<std::string>& w
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
+  ::umask(077);  // SQLite makes its files readable for all, with and without a daemon
   ::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   if (called_by_mount(argc > 0 ? argv[0] : "varve", words))
