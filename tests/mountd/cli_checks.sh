@@ -47,6 +47,15 @@ like() {
   if [ "$STATUS" -eq 0 ] && grep -qE -- "$wanted" <<<"$OUT"; then pass; else fail "like '$wanted': $*"; fi
 }
 
+# ends STATUS REGEX WORDS...: ends with this status and one line of the output fits.
+ends() {
+  local status=$1 wanted=$2
+  shift 2
+  unchanged
+  run "$@"
+  if [ "$STATUS" -eq "$status" ] && grep -qE -- "$wanted" <<<"$OUT"; then pass; else fail "ends with $status, '$wanted': $*"; fi
+}
+
 # unlike REGEX WORDS...: succeeds and no line of the output fits.
 unlike() {
   local unwanted=$1

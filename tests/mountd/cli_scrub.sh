@@ -11,7 +11,6 @@ section_scrub_alone() {
   refused 8 'no daemon' scrub --background
   like ' 0 problem\(s\), 0 repaired$' fsck
   json 'j["problems"] == [] and j["repaired"] == [] and j["trees"] == 1' fsck --json
-  damaged_superblock
   damaged_index
 }
 
@@ -23,6 +22,7 @@ section_scrub_served() {
   like 'runs in the daemon' scrub --background
   like '^scrub: ' scrub --status
   ok scrub --stop
+  damaged_superblock
   refused 4 'a daemon serves' fsck
   ok daemon stop
 }
@@ -40,11 +40,10 @@ scrub_sound() {
   refused 3 'none' snapshot rm --dry-run v@none
 }
 
+# In a served store: opening one writes the damaged slot again.
 damaged_superblock() {
   flip "$VARVE_STORE/superblock" 100
-  run scrub
-  same 'what was repaired is status 10' 10 "$STATUS"
-  that 'and says so' grep -q 'slot 0 of 2 is damaged (repaired)' <<<"$OUT"
+  ends 10 'slot 0 of 2 is damaged \(repaired\)' scrub
   like '^damaged: +0$' scrub
 }
 
@@ -54,14 +53,12 @@ import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as database:
     database.execute("UPDATE objects SET refs = refs + 1 WHERE digest = (SELECT digest FROM objects WHERE refs > 0 LIMIT 1)")
 P
-  run fsck
-  same 'a wrong count is status 5' 5 "$STATUS"
-  that 'and is named' grep -q 'the index counts 2 references, the trees have 1' <<<"$OUT"
-  run fsck --repair
-  same 'its repair is status 10' 10 "$STATUS"
+  ends 5 'the index counts 2 references, the trees have 1' fsck
+  ends 10 '^repaired: .*the index counts 2 references, the trees have 1' fsck --repair
   ok fsck
+  # a lost index is made again, with a warning
   rm -f "$VARVE_STORE"/index.db*
-  ok fsck
+  like ' 0 problem\(s\), 0 repaired$' fsck
   like '^v$' volume ls -q
 }
 
@@ -103,9 +100,7 @@ for name in os.listdir(sys.argv[1]):
 sys.exit("the chunk is in no segment")
 P
   ok mount v "$mnt"
-  run scrub
-  same 'damage that stays is status 5' 5 "$STATUS"
-  that 'the file is named' grep -qE '^  v:/file  content 524288\+131072  \(present state, @s\)$' <<<"$OUT"
+  ends 5 '^  v:/file  content 524288\+131072  \(present state, @s\)$' scrub
   that 'bytes before it are read' cmp -n 524288 "$SCRATCH/random" "$mnt/file"
   that 'bytes behind it are read' cmp -i 655360 "$SCRATCH/random" "$mnt/file"
   dd if="$mnt/file" of=/dev/null bs=4096 skip=128 count=1 2>"$SCRATCH/err" && fail 'its own bytes are no error'

@@ -80,6 +80,6 @@ refused_stores() {
   ln -s "$victim/index.db" "$VARVE_STORE/index.db"
   refused 6 'symbolic link' volume ls
   rm "$VARVE_STORE/index.db"
-  prints v volume ls -q
+  like '^v$' volume ls -q
   VARVE_STORE=$keep
 }
