@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "store/base/error.h"
 #include "tests/support/local_store.h"
 
@@ -169,9 +171,14 @@ TEST_F(ReclaimTest, CopyingIsLimited) {
   release(digests, 2);
   LocalObjects::ReclaimLimits limits = thorough();
   limits.copied_bytes = 1;
-  const std::uint64_t written = store_.plan().count(DiskCall::kWrite);
+  std::atomic<std::uint64_t> written{0};  // to segments; the index writes as well
+  store_.plan().set_hook([&](DiskCall call, const std::string& path) {
+    if (call == DiskCall::kWrite && path.ends_with(".seg")) ++written;
+  });
   store_->reclaim(limits);
-  EXPECT_LE(store_.plan().count(DiskCall::kWrite) - written, 20u);  // one segment's half, a footer
+  store_.plan().set_hook({});
+  EXPECT_GT(written, 0u);
+  EXPECT_LE(written, 20u);  // one segment's half, a footer
 }
 
 TEST_F(ReclaimTest, PurgingIsLimited) {
