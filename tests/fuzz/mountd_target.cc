@@ -129,8 +129,12 @@ void names(ByteView input) {
     VARVE_CHECK(text.find_first_of(std::string_view("/@\0 \n", 5)) == std::string::npos);
     VARVE_CHECK(text.front() != '.' && text.front() != '-' && text.size() <= kMaxObjectNameBytes);
   }
-  const SnapshotReference reference = SnapshotReference::parse(text);
-  VARVE_CHECK(reference.volume.size() + reference.name.size() <= text.size());
+  taken([&] {
+    const SnapshotReference reference = SnapshotReference::parse(text);
+    VARVE_CHECK(reference.volume.size() + reference.name.size() <= text.size());
+    VARVE_CHECK(reference.volume.empty() == (text.find('@') == std::string::npos));
+    VARVE_CHECK(!reference.name.empty() || text.empty());
+  });
   taken([&] { check_snapshot(text, {{text, text}}); });
 }
 
