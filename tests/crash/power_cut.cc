@@ -137,6 +137,11 @@ bool PowerCut::covers(const DiskStep& flush, const DiskStep& step) {
 }
 
 void PowerCut::flush(const DiskStep& step, bool skipped) {
+  // A directory keeps what was flushed into it although its own name, in its parent, is not durable
+  // yet: until that is, nobody finds it.
+  if (step.kind == Kind::kSyncDirectory && !skipped) {
+    durable_.directories.try_emplace(step.directory);
+  }
   std::erase_if(pending_, [&](std::size_t place) {
     if (place >= step.covered || !covers(step, trace_[place])) return false;
     if (skipped) {
