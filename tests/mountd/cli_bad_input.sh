@@ -48,13 +48,14 @@ refusals() {
     refused 3 '' df "$name"
     refused 3 '' snapshot ls "$name"
   done
-  for name in none v@none none@s v@s@s 'v/s' "v@$long"; do
+  for name in none v@none none@s 'v/s' "v@$long"; do
     refused 3 '' snapshot inspect "$name"
     refused 3 '' snapshot rm "$name"
     refused 3 '' clone "$name" x
     refused 3 '' volume create x --snapshot "$name"
   done
-  for name in @ @s v@ ''; do
+  refused 2 'names no snapshot' volume create x --snapshot v@s@s
+  for name in @ @s v@ v@s@s ''; do
     refused 2 'names no snapshot' snapshot inspect "$name"
     refused 2 'names no snapshot' snapshot rm "$name"
     refused 2 'names no snapshot' clone "$name" x
