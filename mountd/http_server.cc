@@ -40,6 +40,8 @@ using WorkGuard = asio::executor_work_guard<asio::io_context::executor_type>;
 
 /// How long no connection is accepted after the process ran out of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+/// How much of a refused request is still read, and in which pieces.
+constexpr std::size_t kDropLimitBytes = 16 << 20, kDropPieceBytes = 64 << 10;
 
 HttpReply error_reply(int status, const char* sentence, const char* code) {
   return {status, "application/json",
@@ -104,6 +106,7 @@ struct Engine {
 /// with it, to delete it:
 ///
 ///   read header -> (send "100 Continue") -> read body -> handler -> write reply -> read header ...
+///        `--------------------------------------`--> refuse -> write reply -> drop the rest
 class Session {
  public:
   Session(Engine& engine, const HttpHandler& handler, Descriptor socket,
@@ -169,6 +172,7 @@ class Session {
   void refuse(const beast::error_code& error) {
     std::optional<HttpReply> reply = refusal(error);
     keep_alive_ = false;
+    refused_ = true;
     reply ? send(std::move(*reply)) : end();
   }
 
@@ -184,8 +188,26 @@ class Session {
     http::async_write_some(stream_, *serializer_,
                            [this](const beast::error_code& error, std::size_t) {
                              if (!error && !serializer_->is_done()) return write_some();
+                             if (!error && refused_) return drop_rest();
                              error || !keep_alive_ ? end() : read_header();
                            });
+  }
+
+  /// A client that is still writing its request when we close gets an error, and many then do not
+  /// look for the reply: what comes is read and dropped, up to a limit and for one timeout.
+  void drop_rest() {
+    beast::error_code ignored;
+    stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
+    buffer_.clear();
+    arm();
+    drop_some(kDropLimitBytes);
+  }
+
+  void drop_some(std::size_t left_bytes) {
+    stream_.async_read_some(buffer_.prepare(kDropPieceBytes),
+                            [this, left_bytes](const beast::error_code& error, std::size_t got) {
+                              error || got >= left_bytes ? end() : drop_some(left_bytes - got);
+                            });
   }
 
   /// Posts a copy of `ended_`, for it destroys this session and the original in it.
@@ -199,6 +221,7 @@ class Session {
   beast::basic_stream<Protocol> stream_;
   const bool allowed_;  ///< what the peer's credentials say
   bool keep_alive_ = false;
+  bool refused_ = false;  ///< by the parser: where the next request would begin is unknown
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::empty_body>> go_on_;

@@ -147,6 +147,27 @@ TEST_F(HttpHostileTest, TheClientSeesARefusalThatComesWhileItSends) {
   EXPECT_EQ(handled_, 0);
 }
 
+TEST_F(HttpHostileTest, ARefusedRequestMayBeSentToItsEnd) {
+  options_.body_limit_bytes = 1000;
+  start_counting();
+  const Descriptor socket = send_part("POST /b HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_TRUE(has(rest(socket), " 413 "));
+  const std::string body(1'000'000, 'x');
+  EXPECT_EQ(::send(socket.get(), body.data(), body.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(body.size()));
+  EXPECT_EQ(handled_, 0);
+}
+
+TEST_F(HttpHostileTest, ARefusedRequestIsNotReadForEver) {
+  start_counting();
+  const Descriptor socket = send_part("nonsense\r\n\r\n");
+  EXPECT_TRUE(has(rest(socket), " 400 "));
+  const std::string piece(1 << 20, 'x');
+  int sent = 0;
+  while (sent < 64 && ::send(socket.get(), piece.data(), piece.size(), MSG_NOSIGNAL) > 0) ++sent;
+  EXPECT_LT(sent, 64);
+}
+
 TEST_F(HttpHostileTest, UnknownMethodsReachTheHandlerAsTheyAre) {
   start_counting();
   EXPECT_TRUE(has(raw("BREW /pot HTTP/1.1\r\n\r\n"), "BREW /pot"));
