@@ -186,7 +186,19 @@ void IndexDatabase::write(const IndexChange& change, bool durable) {
            meta("referenced_bytes") + static_cast<std::uint64_t>(change.totals.referenced_bytes));
   set_meta("last_segment", std::max(meta("last_segment"), change.last_segment));
   set_meta("applied_csn", change.csn);
+  if (durable && log_is_unflushed_) touch();
   transaction.commit();
+  log_is_unflushed_ = !durable;
+}
+
+/// SQLite flushes its log with a commit that writes to it. One that changes no byte writes nothing,
+/// and what earlier commits left in the log would stay in the page cache.
+void IndexDatabase::touch() {
+  Statement version(connection_, "PRAGMA user_version");
+  VARVE_CHECK(version.step());
+  const std::int64_t next = version.integer(0) == 0 ? 1 : 0;
+  version.reset();
+  connection_.run(next == 0 ? "PRAGMA user_version=0" : "PRAGMA user_version=1");
 }
 
 void IndexDatabase::write_objects(const IndexChange& change) {

@@ -78,6 +78,7 @@ class IndexDatabase {
   void write_segments(const IndexChange& change);
   void write_damage(const IndexChange& change);
   void set_durable(bool durable);
+  void touch();
 
   sqlite::Connection connection_;
   std::optional<sqlite::Statement> put_object_;
@@ -85,6 +86,7 @@ class IndexDatabase {
   std::optional<sqlite::Statement> get_meta_;
   std::optional<sqlite::Statement> put_meta_;
   std::uint64_t log_pages_ = 0;
+  bool log_is_unflushed_ = true;  ///< perhaps, by what a crash or a commit left in it
 };
 
 /// A read-only connection to the index file. Used by one thread at a time.
