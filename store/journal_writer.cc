@@ -320,6 +320,7 @@ void JournalWriter::trim(Lsn start_lsn) {
   while (!marks_.empty() && marks_.front() < start_) marks_.pop_front();
   growth_failed_ = false;
   update_figures();
+  grown_.notify_all();  // perhaps a file is free now
 }
 
 std::uint64_t JournalWriter::appended_bytes() const {
@@ -377,6 +378,18 @@ void JournalWriter::update_figures() {
 }
 
 // ---- growing ------------------------------------------------------------------------------------
+
+void JournalWriter::wait_for_file() {
+  const MutexLock lock(mutex_);
+  const auto nearly_full = [this] {
+    mutex_.assert_held();
+    return layout_.offset_of(last_end_) > layout_.file_bytes / 4 * 3;
+  };
+  while (!stopping_ && poison_.empty() && nearly_full() && wants_file()) {
+    grow_.notify_one();
+    grown_.wait(mutex_);
+  }
+}
 
 bool JournalWriter::wants_file() const {
   if (ring_.has_free() || ring_.size() >= files_max_) return false;

@@ -71,6 +71,9 @@ class JournalWriter final : public JournalAppender {
   std::uint64_t file_bytes() const { return file_bytes_.load(std::memory_order_relaxed); }
   std::uint64_t appended_bytes() const;
   std::uint64_t device_flushes() const;
+  /// Waits while the present file is nearly full, no other is free and one is being made. To be
+  /// called without locks before an append, which then need not wait for a slow disk.
+  void wait_for_file();
   /// True if append_split of so many bytes as a commit record cannot meet a full ring.
   bool has_room(std::uint64_t payload_bytes) const;
   /// True once a write or flush failed.

@@ -180,6 +180,8 @@ void StoreImpl::admit(std::uint64_t bytes) {
     press();
     admission_.wait_a_moment();
   }
+  // An append that has to wait for a file of the journal waits with its volume's gate shut.
+  writer_->wait_for_file();
   check_writable();
   admission_.take(bytes, writer_->end());
 }
