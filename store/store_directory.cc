@@ -16,6 +16,7 @@
 #include "store/base/error.h"
 #include "store/base/log.h"
 #include "store/base/own_directory.h"
+#include "store/superblock.h"
 
 namespace varve {
 
@@ -149,6 +150,24 @@ bool is_remains(const std::string& name) {
   return names.contains(name);
 }
 
+/// A create that was interrupted has its first superblock or none; a store that was opened once has
+/// a later one, and has lost its FORMAT: what is in it must not be taken for remains.
+void expect_unused(Disk& disk, const StorePaths& paths) {
+  if (!disk.exists(paths.superblock())) return;
+  std::optional<std::uint64_t> sequence;
+  try {
+    sequence = last_superblock_sequence(disk, paths.superblock());
+  } catch (const StoreError& error) {
+    throw UserError(EEXIST, paths.root() + " has no FORMAT file, and its superblock cannot be read (" +
+                                error.what() + "); put FORMAT back, or empty the directory");
+  }
+  if (sequence.value_or(0) <= 1) return;
+  throw UserError(EEXIST, paths.root() +
+                              " holds a store that has lost its FORMAT file; write its six lines "
+                              "again (docs/format.md, section FORMAT; the store id is in the "
+                              "superblock at byte 24)");
+}
+
 void remove_files_in(Disk& disk, const std::string& directory) {
   if (!disk.exists(directory)) return;
   for (const std::string& name : disk.list(directory)) disk.remove(directory + "/" + name);
@@ -245,6 +264,7 @@ StoreDirectory StoreDirectory::prepare(Disk& disk, const std::string& path) {
   if (exists(disk, path)) {  // another process has finished its create meanwhile
     throw UserError(EEXIST, path + " holds a store already");
   }
+  expect_unused(disk, paths);
   clear_remains(disk, paths);
   disk.make_directory(paths.journal());
   return StoreDirectory(disk, paths, std::move(lock));

@@ -108,6 +108,16 @@ std::optional<Superblock> Superblock::decode(ByteView slot) {
   return out;
 }
 
+std::optional<std::uint64_t> last_superblock_sequence(Disk& disk, const std::string& path) {
+  const std::unique_ptr<File> file = disk.open(path, Disk::Mode::kReadOnly);
+  std::optional<std::uint64_t> out;
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    const std::optional<Superblock> block = read_slot(*file, slot);
+    if (block) out = std::max(out.value_or(0), block->sequence);
+  }
+  return out;
+}
+
 void SuperblockFile::create(Disk& disk, const std::string& path, const Superblock& first) {
   Bytes both;
   for (std::size_t slot = 0; slot < kSlots; ++slot) {

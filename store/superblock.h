@@ -37,6 +37,10 @@ struct Superblock {
   static std::optional<Superblock> decode(ByteView slot);
 };
 
+/// The higher sequence of the slots at `path` that are whole, of whatever store; empty if none is.
+/// A store that was never opened has 1.
+std::optional<std::uint64_t> last_superblock_sequence(Disk& disk, const std::string& path);
+
 /// The file with two slots that are written in turn, so that a power cut in a write leaves the one
 /// before it. Not safe to share between threads.
 class SuperblockFile {
