@@ -139,7 +139,8 @@ const std::vector<Damage>& damages() {
        kDamaged, "drop-damaged-journal"},
       {"JournalMiddle", kCrashed,
        [](const std::string& s) {
-         for (const std::string& file : files_in(s + "/journal")) zero(file, 4096, 8192);
+         // The last file's records before byte 57344 are trimmed, those up to 86112 were flushed.
+         for (const std::string& file : files_in(s + "/journal")) zero(file, 61440, 8192);
        },
        kDamaged, "drop-damaged-journal"},
       {"JournalZeros", kCrashed,
@@ -196,10 +197,12 @@ const std::vector<Damage>& damages() {
       {"SegmentsForeignFiles", kClean,
        [](const std::string& s) {
          write_text(s + "/segments/README", "not ours");
-         fs::create_directory(s + "/segments/00000000000000ff.seg");
          write_text(s + "/notes.txt", "not ours");
        },
        kOk, "base"},
+      {"SegmentIsADirectory", kClean,
+       [](const std::string& s) { fs::create_directory(s + "/segments/00000000000000ff.seg"); },
+       cli::kUsage, "not a regular file"},
 
       // the directory itself
       {"WritableForAll", kClean, [](const std::string& s) { fs::permissions(s, fs::perms::all); },
