@@ -91,7 +91,7 @@ void Scrubber::run() {
     log_error("scrub", "the pass is interrupted: " + failure);
   }
   const MutexLock lock(mutex_);
-  failure_ = failure;
+  if (!failure.empty()) failure_ = failure;
   running_ = false;
 }
 
@@ -132,9 +132,22 @@ bool Scrubber::step() {
     begins = !ever_run_ || state_.finished;
   }
   if (begins) begin_pass();
-  if (check_batch()) return true;
-  if (!stop_wanted()) finish_pass();
+  try {
+    if (check_batch()) return true;
+    if (!stop_wanted()) finish_pass();
+  } catch (const CorruptionError& error) {
+    // Damage that is not an object's is the index's: without it no object can be found.
+    interrupt_pass(error.what());
+  }
   return false;
+}
+
+/// The index is made anew at the next start, and the pass goes on then where it was.
+void Scrubber::interrupt_pass(const std::string& what) {
+  log_error("scrub", "the pass is interrupted: " + what);
+  const MutexLock lock(mutex_);
+  failure_ = what;
+  findings_.push_back({FileFinding::Part::kIndex, what, false});
 }
 
 void Scrubber::begin_pass() {

@@ -50,6 +50,7 @@ class Scrubber {
   void check_files();
   bool check_batch();
   void finish_pass();
+  void interrupt_pass(const std::string& what);
   void pace(std::uint64_t bytes);
   bool stop_wanted() const;
   void save();
