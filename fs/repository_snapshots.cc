@@ -134,6 +134,8 @@ SnapshotRow RepositoryImpl::find_snapshot(const std::string& reference) {
     throw_unknown(reference);
   }
   const VolumeId volume = find_volume(wanted.volume).id;
+  // What is committed can be read whether others can be committed or not.
+  if (std::optional<SnapshotRow> row = catalog_->snapshot(volume, wanted.name)) return *row;
   committer_.commit_cuts(volume);
   if (std::optional<SnapshotRow> row = catalog_->snapshot(volume, wanted.name)) return *row;
   throw_unknown(reference);
