@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "store/base/error.h"
@@ -59,6 +60,20 @@ FaultState fault_state_of(Repository& repository) {
   return out;
 }
 
+FaultState volumes_of(const FaultState& state) {
+  FaultState out = state;
+  std::erase_if(out, [](const auto& entry) { return entry.first.find('@') != std::string::npos; });
+  return out;
+}
+
+FaultState volumes_of(Repository& repository) {
+  FaultState out;
+  for (const VolumeInfo& info : repository.volumes()) {
+    add_files(out, info.row.name, *repository.attach(info.row.name));
+  }
+  return out;
+}
+
 std::set<FaultState> FaultWorkload::after_power_cut() const {
   std::set<FaultState> out;
   for (std::size_t at = durable_; at < history_.size(); ++at) {
@@ -68,6 +83,9 @@ std::set<FaultState> FaultWorkload::after_power_cut() const {
 }
 
 bool FaultWorkload::attempt(const Step& step) {
+  // What a store that has stopped refuses has not happened, and neither has what has no name to
+  // happen to. Without this the states that are possible would double with each such step.
+  const bool stopped = repository_.figures().read_only;
   std::set<FaultState> next;
   for (FaultState state : history_.back()) {
     if (step.expect) step.expect(state);
@@ -80,6 +98,7 @@ bool FaultWorkload::attempt(const Step& step) {
     return true;
   } catch (const Error& error) {
     failures_.push_back(error.code());
+    if (stopped || error.code() == ENOENT || error.code() == EEXIST) next.clear();
     next.insert(history_.back().begin(), history_.back().end());
     history_.push_back(std::move(next));
     return false;

@@ -20,6 +20,10 @@ using FaultState = std::map<std::string, std::string>;
 
 /// Reads everything. Attaches each volume; none may be in use.
 FaultState fault_state_of(Repository& repository);
+/// The same without snapshots: one that was not committed when the store stopped can be read after
+/// the next start only.
+FaultState volumes_of(Repository& repository);
+FaultState volumes_of(const FaultState& state);
 
 /// A fixed row of operations on a repository whose disk may fail at any moment, and what may be
 /// there afterwards: after a failed operation, both what was before and what it would have made.
