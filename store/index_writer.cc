@@ -61,6 +61,9 @@ Index::Index(Disk& disk, const std::string& path, const StoreId& store, const Re
     // A log that a crash left may be in the page cache only: what is counted as checkpointed
     // must not be.
     const bool durable = database_->truncate_log();
+    // SQLite flushes the name of a log that it makes, at its first flush, and not that of one it
+    // finds: a process that died in between would leave a log without a durable name.
+    disk_.sync_directory(path_.substr(0, path_.rfind('/')));
     start(database_->summary(), durable);
   } catch (const CorruptionError&) {
     mark_damaged();
