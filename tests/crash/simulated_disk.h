@@ -73,7 +73,7 @@ class SimulatedDisk final : public Disk {
   void make_directory(const std::string& path) override { media_->make_directory(path); }
   std::vector<std::string> list(const std::string& path) const override;
   void sync_directory(const std::string& path) override;
-  Space space(const std::string&) const override { return {1ull << 30, 2ull << 30}; }
+  Space space(const std::string&) const override { return {1ull << 50, 1ull << 50}; }
   std::unique_ptr<File> try_lock(const std::string& path) override;
 
  private:
