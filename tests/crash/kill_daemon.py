@@ -176,18 +176,22 @@ class Writer(threading.Thread):
         offset = self.random.randrange(FILE_BYTES)
         if self.random.random() < 0.3:
             offset = len(self.tree.files[name].data)
+        def put(tree, at, part):
+            content = tree.files[name].data
+            if len(content) < at:
+                content.extend(bytes(at - len(content)))
+            content[at:at + len(part)] = part
         def call():
             file = os.open(self.path(name), os.O_WRONLY)
             try:
-                if os.pwrite(file, data, offset) != len(data):
-                    raise OSError(errno.EINVAL, "a short write")
+                done = os.pwrite(file, data, offset)
+                if done < len(data):  # two requests, and the daemon died between them
+                    put(self.tree, offset, data[:done])
+                    os.pwrite(file, data[done:], offset + done)
             finally:
                 close_quietly(file)
         def change(tree):
-            content = tree.files[name].data
-            if len(content) < offset:
-                content.extend(bytes(offset - len(content)))
-            content[offset:offset + len(data)] = data
+            put(tree, offset, data)
         return call, change
 
     def pick_truncate(self):
@@ -331,7 +335,7 @@ class Store:
 def check_snapshots(store, taken, rng):
     """Each one that was acknowledged exists; the content of a random one is right."""
     listed = json.loads(store.varve("snapshot", "ls", "--json").stdout)
-    names = {row["name"] for row in listed}
+    names = {row["Name"] for row in listed}
     missing = [name for name in taken if name not in names]
     if missing:
         return f"snapshots are gone: {missing}"
