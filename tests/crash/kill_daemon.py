@@ -26,6 +26,7 @@ import time
 # What a call on a mount without a daemon may say.
 GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ESTALE, errno.EINTR, errno.ENODEV}
 NAMES = 14
+PAGE = 4096
 LARGEST_WRITE = 16 * 1024
 FILE_BYTES = 96 * 1024
 
@@ -118,6 +119,7 @@ class Writer(threading.Thread):
         self.tree = tree
         self.random = random.Random(seed)
         self.maybe = None  # the tree if the call under way has happened
+        self.partly = []  # the trees if it has happened in part: a write is several requests, cut at pages
         self.calls = 0
         self.problem = ""
 
@@ -140,6 +142,7 @@ class Writer(threading.Thread):
                 continue
             self.maybe = self.tree.copy()
             change(self.maybe)
+            self.partly = [self.tree_with(part) for part in getattr(change, "parts", [])]
             try:
                 call()
             except OSError as error:
@@ -148,7 +151,13 @@ class Writer(threading.Thread):
                 return
             self.tree = self.maybe
             self.maybe = None
+            self.partly = []
             self.calls += 1
+
+    def tree_with(self, part):
+        tree = self.tree.copy()
+        part(tree)
+        return tree
 
     def pick(self):
         kind = self.random.choices(
@@ -192,6 +201,9 @@ class Writer(threading.Thread):
                 close_quietly(file)
         def change(tree):
             put(tree, offset, data)
+        end = offset + len(data)
+        cuts = {(offset // PAGE + 1) * PAGE, end // PAGE * PAGE}
+        change.parts = [lambda tree, at=at: put(tree, offset, data[:at - offset]) for at in cuts if offset < at < end]
         return call, change
 
     def pick_truncate(self):
@@ -379,7 +391,7 @@ def one_life(store, trees, rng, life, taken):
         if writer.problem:
             return trees, 0, f"writer {index}: {writer.problem}"
         found = dump_of(writer.root)
-        for tree in (writer.tree, writer.maybe):
+        for tree in (writer.tree, writer.maybe, *writer.partly):
             if tree is not None and found == tree.dump():
                 out.append(tree)
                 break
