@@ -47,7 +47,7 @@ std::string talk(const std::string& socket_path) {
 class PeerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can play another user";
+    if (::geteuid() != 0) return;  // only root can play another user
     ASSERT_EQ(::chmod(directory_.path().c_str(), 0755), 0);
   }
 
