@@ -158,7 +158,8 @@ void expect_unused(Disk& disk, const StorePaths& paths) {
   try {
     sequence = last_superblock_sequence(disk, paths.superblock());
   } catch (const StoreError& error) {
-    throw UserError(EEXIST, paths.root() + " has no FORMAT file, and its superblock cannot be read (" +
+    throw UserError(EEXIST, paths.root() +
+                                " has no FORMAT file, and its superblock cannot be read (" +
                                 error.what() + "); put FORMAT back, or empty the directory");
   }
   if (sequence.value_or(0) <= 1) return;

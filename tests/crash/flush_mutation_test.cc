@@ -37,7 +37,7 @@ std::string place_of(const DiskStep& step) {
 /// the others docs/testing.md says what is open.
 const std::set<std::string>& always_noticed() {
   static const std::set<std::string> places = {
-      "create: FORMAT.new", "create: superblock.new", "run: #.log",
+      "create: FORMAT.new", "create: superblock.new",  "run: #.log",
       "run: #.seg",         "run: directory segments", "other journal size: #.log"};
   return places;
 }
