@@ -65,9 +65,10 @@ std::vector<std::string> CatalogImpl::problems() const {
     if (node.is_head && node.children != 0) {
       out.push_back("catalog: head " + number_text(id) + " has children");
     }
-    const bool used = node.is_head ? std::any_of(state_.volumes().begin(), state_.volumes().end(),
-                                                 [&](const auto& v) { return v.second.head == id; })
-                                   : state_.snapshots().contains(id);
+    const bool used =
+        node.is_head ? std::any_of(state_.volumes().begin(), state_.volumes().end(),
+                                   [head = id](const auto& v) { return v.second.head == head; })
+                     : state_.snapshots().contains(id);
     if (!used)
       out.push_back("catalog: lineage node " + number_text(id) + " has no volume or snapshot");
     const FamilyRow& family = state_.families().at(node.family);
