@@ -15,7 +15,7 @@ packages_of() {
     build)
       echo build-essential cmake ninja-build ccache pkg-config git ca-certificates meson dpkg-dev \
         libfuse3-dev fuse3 libnuma-dev liburing-dev libsqlite3-dev libssl-dev libzstd-dev libxxhash-dev \
-        libcurl4-openssl-dev libboost-dev libboost-filesystem-dev libboost-system-dev nlohmann-json3-dev \
+        libcurl4-openssl-dev libboost-dev libboost-filesystem-dev libboost-system-dev nlohmann-json3-dev libcli11-dev \
         libmimalloc-dev
       ;;
     test)

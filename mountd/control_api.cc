@@ -169,7 +169,7 @@ const std::vector<ControlApi::Route>& ControlApi::routes() {
   return kRoutes;
 }
 
-nlohmann::json ControlApi::dispatch(const HttpRequest& request) {
+Json ControlApi::dispatch(const HttpRequest& request) {
   const auto segments = segments_of(request.path);
   if (!segments)
     throw UserError(ENOENT, "there is nothing at " + request.path + "; the API is below /v1/");

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
+#include "mountd/json.h"
 
 #include "fs/repository.h"
 #include "mountd/http_message.h"
@@ -38,47 +38,47 @@ class ControlApi {
   struct Call;
   struct Route;
   static const std::vector<Route>& routes();
-  nlohmann::json dispatch(const HttpRequest& request);
+  Json dispatch(const HttpRequest& request);
 
   // control_api_volumes.cc
-  nlohmann::json list_volumes(const Call& call);
-  nlohmann::json create_volume(const Call& call);
-  nlohmann::json inspect_volume(const Call& call);
-  nlohmann::json change_volume(const Call& call);
-  nlohmann::json remove_volume(const Call& call);
-  nlohmann::json restore_volume(const Call& call);
-  nlohmann::json purge_trash(const Call& call);
-  nlohmann::json describe(const VolumeInfo& info);
-  nlohmann::json describe(const VolumeInfo& info, const std::vector<std::string>& snapshots);
+  Json list_volumes(const Call& call);
+  Json create_volume(const Call& call);
+  Json inspect_volume(const Call& call);
+  Json change_volume(const Call& call);
+  Json remove_volume(const Call& call);
+  Json restore_volume(const Call& call);
+  Json purge_trash(const Call& call);
+  Json describe(const VolumeInfo& info);
+  Json describe(const VolumeInfo& info, const std::vector<std::string>& snapshots);
   void refuse_if_mounted(const std::string& volume);
 
   // control_api_snapshots.cc
-  nlohmann::json list_snapshots(const Call& call);
-  nlohmann::json create_snapshot(const Call& call);
-  nlohmann::json inspect_snapshot(const Call& call);
-  nlohmann::json remove_snapshot(const Call& call);
-  nlohmann::json rollback(const Call& call);
-  nlohmann::json diff(const Call& call);
+  Json list_snapshots(const Call& call);
+  Json create_snapshot(const Call& call);
+  Json inspect_snapshot(const Call& call);
+  Json remove_snapshot(const Call& call);
+  Json rollback(const Call& call);
+  Json diff(const Call& call);
   void refuse_writeback(const std::string& volume);
   std::map<VolumeId, std::string> volume_names();
   static void check_reference(const std::string& reference);
   void flush_source(const std::string& reference);
 
   // control_api_check.cc
-  nlohmann::json start_scrub(const Call& call);
-  nlohmann::json stop_scrub(const Call& call);
-  nlohmann::json scrub_status(const Call& call);
-  nlohmann::json removal_space(const Call& call);
+  Json start_scrub(const Call& call);
+  Json stop_scrub(const Call& call);
+  Json scrub_status(const Call& call);
+  Json removal_space(const Call& call);
 
   // control_api_daemon.cc
-  nlohmann::json version(const Call& call);
-  nlohmann::json status(const Call& call);
-  nlohmann::json df(const Call& call);
-  nlohmann::json sync(const Call& call);
-  nlohmann::json list_mounts(const Call& call);
-  nlohmann::json mount(const Call& call);
-  nlohmann::json unmount(const Call& call);
-  nlohmann::json stop(const Call& call);
+  Json version(const Call& call);
+  Json status(const Call& call);
+  Json df(const Call& call);
+  Json sync(const Call& call);
+  Json list_mounts(const Call& call);
+  Json mount(const Call& call);
+  Json unmount(const Call& call);
+  Json stop(const Call& call);
   LiveMounts& mounts();
 
   Repository& repository_;

@@ -6,13 +6,10 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "mountd/json.h"
 #include "mountd/control_api.h"
 
 namespace varve {
-
-using Json = nlohmann::json;
 
 /// A request to the control API, taken apart: `parts` are the decoded segments of the path that
 /// stand where the route has '*'. The readers throw UserError(EINVAL) that names the field.

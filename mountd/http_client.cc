@@ -55,7 +55,7 @@ class HttpClient::Connection {
     (void)socket.release();
   }
 
-  void limit(int timeout_ms) { stream_.expires_after(std::chrono::milliseconds(timeout_ms)); }
+  void limit(std::chrono::milliseconds time) { stream_.expires_after(time); }
 
   beast::error_code write(const http::request<http::string_body>& request) {
     beast::error_code result;
@@ -99,7 +99,7 @@ std::optional<HttpClient> HttpClient::connect(const std::string& socket_path) {
 
 HttpReply HttpClient::call(std::string_view method, std::string_view target,
                            std::string_view body) {
-  connection_->limit(timeout_ms);
+  connection_->limit(std::chrono::milliseconds(timeout_ms));
   const beast::error_code sent = connection_->write(request_of(method, target, body));
   http::response_parser<http::string_body> parser;
   parser.body_limit(boost::none);  // a diff may be long

@@ -5,15 +5,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/filesystem/operations.hpp>
+#include <boost/filesystem/path.hpp>
 #include <cerrno>
 #include <cstdlib>
-#include <filesystem>
 #include <string_view>
 
 #include "store/base/error.h"
 
 namespace varve {
 namespace {
+
+namespace fs = boost::filesystem;
 
 /// The variable's value; none if unset or empty.
 std::optional<std::string> environment(const char* name) {
@@ -53,23 +56,23 @@ std::string store_location(const std::optional<std::string>& given) {
   }
   if (path.find('\0') != std::string::npos)
     throw UserError(EINVAL, "the store's path holds a zero byte; choose another");
-  std::error_code error;
-  std::filesystem::path full = std::filesystem::weakly_canonical(path, error);
-  if (error) full = std::filesystem::absolute(path, error).lexically_normal();
+  boost::system::error_code error;
+  fs::path full = fs::weakly_canonical(path, error);
+  if (error) full = fs::absolute(path).lexically_normal();
   std::string text = full.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  while (text.size() > 1 && (text.ends_with('/') || text.ends_with("/."))) text.pop_back();
   return text;
 }
 
 void make_store_parent(const std::string& store, bool is_default) {
-  const std::filesystem::path parent = std::filesystem::path(store).parent_path();
-  std::error_code error;
-  if (std::filesystem::is_directory(parent, error)) return;
+  const fs::path parent = fs::path(store).parent_path();
+  boost::system::error_code error;
+  if (fs::is_directory(parent, error)) return;
   if (!is_default)
     throw UserError(ENOENT, "store " + store + " cannot be made: there is no directory " +
                                 parent.string() + "; make it first or choose another --store");
-  std::filesystem::path so_far;
-  for (const std::filesystem::path& part : parent) {
+  fs::path so_far;
+  for (const fs::path& part : parent) {
     so_far /= part;
     if (::mkdir(so_far.c_str(), 0700) != 0 && errno != EEXIST && errno != EISDIR)
       throw_errno("make the directory " + so_far.string() + " for the store");

@@ -28,8 +28,8 @@ std::optional<Superblock> read_slot(const File& file, std::size_t slot) {
 }
 
 constexpr const char* kRemedy =
-    "; put back the file from a copy of this directory, or make a new store and restore its "
-    "volumes from their remote";
+    "; put back the file from a copy of this directory, or make a new store and bring its "
+    "volumes back from a backup";
 
 /// A store has its superblock from the moment that it has its FORMAT: one without has lost it.
 std::unique_ptr<File> open_existing(Disk& disk, const std::string& path) {
@@ -40,6 +40,7 @@ std::unique_ptr<File> open_existing(Disk& disk, const std::string& path) {
     throw CorruptionError(path + ": the superblock is missing" + kRemedy);
   }
 }
+
 /// No store comes so far; sums of positions below it do not overflow.
 constexpr std::uint64_t kMaxPosition = 1ull << 62;
 /// A file of the journal is written with zeros before its use: a forged size must not fill a disk.

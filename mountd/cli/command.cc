@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/cli/command.h"
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 
 #include "mountd/cli/exit_status.h"
 #include "mountd/cli/output.h"
@@ -13,107 +14,112 @@
 namespace varve::cli {
 namespace {
 
+constexpr std::size_t kStoreOption = 0;
 constexpr std::array kCommon{
     Option{0, "store", "PATH", "The store's directory (default: $VARVE_STORE, or the usual place)"},
     Option{0, "help", nullptr, "Print usage"},
 };
-
-const Option* find_long(std::span<const Option> options, std::string_view name) {
-  for (const Option& option : options)
-    if (option.name == name) return &option;
-  return nullptr;
-}
-
-const Option* find_letter(std::span<const Option> options, char letter) {
-  for (const Option& option : options)
-    if (option.letter == letter) return &option;
-  return nullptr;
-}
+constexpr std::array kVersionOption{Option{'v', "version", nullptr, "Print the version"}};
 
 std::string full_name(const Command& command) {
   const std::string group = command.group;
   return group.empty() ? command.name : group + " " + command.name;
 }
 
-/// Takes the words of one command apart.
+/// "-n,--name" as CLI11 wants it.
+std::string names_of(const Option& option) {
+  std::string names = option.letter != 0 ? std::string("-") + option.letter + "," : "";
+  return names.append("--").append(option.name);
+}
+
+/// CLI11 takes the next word as the value of "--name=": an empty value becomes a word of its own.
+/// It wants the words in reverse.
+std::vector<std::string> words_for_parser(std::span<const std::string> words) {
+  std::vector<std::string> out;
+  bool options_end = false;
+  for (const std::string& word : words) {
+    options_end = options_end || word == "--";
+    if (!options_end && word.starts_with("--") && word.find('=') == word.size() - 1) {
+      out.push_back(word.substr(0, word.size() - 1));
+      out.emplace_back();
+    } else {
+      out.push_back(word);
+    }
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+/// Reads words against options by CLI11, which builds only what the command at hand needs.
 class Parser {
  public:
-  Parser(const Command* command, const std::vector<std::string>& words, std::size_t at,
-         Invocation& out)
-      : command_(command), words_(words), at_(at), out_(out) {}
+  Parser() { app_.set_help_flag(); }
 
-  /// True if help was asked for.
-  bool parse() {
-    for (bool options_end = false; at_ < words_.size();) {
-      const std::string& word = words_[at_++];
-      if (!options_end && word == "--") {
-        options_end = true;
-      } else if (!options_end && word.size() > 2 && word.compare(0, 2, "--") == 0) {
-        parse_long(word);
-      } else if (!options_end && word.size() > 1 && word[0] == '-') {
-        parse_letters(word);
-      } else {
-        out_.arguments.push_back(word);
-      }
-      if (help_) return true;
+  void add(std::span<const Option> options) {
+    for (const Option& option : options) {
+      if (option.value == nullptr)
+        app_.add_flag(names_of(option))->disable_flag_override();
+      else
+        app_.add_option(names_of(option), values_[option.name])->allow_extra_args(false);
+      options_.push_back(&option);
     }
-    return false;
+  }
+  void add_help(const char* names) { app_.add_flag(names)->disable_flag_override(); }
+  /// At most `count` arguments are taken; CLI11 wants to know each.
+  void take_arguments(std::size_t count) {
+    arguments_.resize(count);
+    for (std::size_t i = 0; i < count; ++i)
+      app_.add_option("argument" + std::to_string(i), arguments_[i]);
+  }
+  /// The words from the first that is no option on are left; see rest().
+  void stop_at_first_argument() { app_.prefix_command(); }
+  std::vector<std::string> rest() const { return app_.remaining(); }
+
+  /// UsageError for what the options do not allow. `hint` is where to read on.
+  void parse(std::span<const std::string> words, const std::string& hint) {
+    try {
+      app_.parse(words_for_parser(words));
+    } catch (const CLI::ExtrasError&) {
+      throw UsageError("option " + app_.remaining().front() + " is unknown; see '" + hint + "'");
+    } catch (const CLI::ArgumentMismatch& error) {
+      throw UsageError(problem(error) + "; see '" + hint + "'");
+    } catch (const CLI::ParseError& error) {
+      throw UsageError(std::string(error.what()) + "; see '" + hint + "'");
+    }
+  }
+
+  bool has(const std::string& name) const { return app_.count("--" + name) != 0; }
+
+  /// Hands what was given to `out`, in the order of the options.
+  void give(Invocation& out) const {
+    for (std::size_t i = 0; i < arguments_.size(); ++i)
+      if (app_.count("argument" + std::to_string(i)) != 0) out.arguments.push_back(arguments_[i]);
+    for (const Option* option : options_) {
+      if (option->value == nullptr) {
+        if (has(option->name)) out.add(option->name, {});
+        continue;
+      }
+      for (const std::string& value : values_.at(option->name)) out.add(option->name, value);
+      if (option == &kCommon[kStoreOption] && has(option->name))
+        out.store = values_.at(option->name).back();
+    }
   }
 
  private:
-  std::span<const Option> options() const { return command_->options; }
-
-  void parse_long(const std::string& word) {
-    const std::size_t equals = word.find('=');
-    const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
-    const Option* option = find_long(options(), name);
-    if (option == nullptr) option = find_long(kCommon, name);
-    if (option == nullptr) fail("option --" + name + " is unknown");
-    if (option->value == nullptr) {
-      if (equals != std::string::npos) fail("option --" + name + " takes no value");
-      take(*option, {});
-    } else {
-      take(*option, equals != std::string::npos ? word.substr(equals + 1) : next("--" + name));
-    }
+  /// An option without its value, or a flag with one. The message begins with the option's name.
+  std::string problem(const CLI::ArgumentMismatch& error) const {
+    const std::string said = error.what();
+    const std::string name = said.substr(0, said.find_first_of(": "));
+    for (const Option* option : options_)
+      if (option->value == nullptr && name == option->name)
+        return "option --" + name + " takes no value";
+    return "option " + name + " needs a value";
   }
 
-  void parse_letters(const std::string& word) {
-    for (std::size_t i = 1; i < word.size(); ++i) {
-      const Option* option = find_letter(options(), word[i]);
-      if (option == nullptr && word == "-h") {
-        help_ = true;
-        return;
-      }
-      if (option == nullptr) fail(std::string("option -") + word[i] + " is unknown");
-      if (option->value == nullptr) {
-        take(*option, {});
-        continue;
-      }
-      take(*option, i + 1 < word.size() ? word.substr(i + 1) : next(word));
-      return;
-    }
-  }
-
-  std::string next(const std::string& option) {
-    if (at_ >= words_.size()) fail("option " + option + " needs a value");
-    return words_[at_++];
-  }
-
-  void take(const Option& option, std::string value) {
-    if (std::strcmp(option.name, "help") == 0) help_ = true;
-    if (std::strcmp(option.name, "store") == 0) out_.store = value;
-    out_.add(option.name, std::move(value));
-  }
-
-  [[noreturn]] void fail(const std::string& what) const {
-    throw UsageError(what + "; see 'varve " + full_name(*command_) + " --help'");
-  }
-
-  const Command* command_;
-  const std::vector<std::string>& words_;
-  std::size_t at_;
-  Invocation& out_;
-  bool help_ = false;
+  CLI::App app_;
+  std::vector<const Option*> options_;
+  std::vector<std::string> arguments_;
+  std::map<std::string, std::vector<std::string>> values_;
 };
 
 bool is_group(std::span<const Command* const> table, std::string_view word) {
@@ -158,25 +164,21 @@ int print(const std::string& text) {
   return kOk;
 }
 
-/// Options before the command: --store, --help, --version. Leaves `at` at the command's name.
+/// Options before the command: --store, --help, --version. Leaves `words` without them.
 std::optional<int> global_options(std::span<const Command* const> table,
-                                  const std::vector<std::string>& words, std::size_t& at,
-                                  Invocation& out) {
-  while (at < words.size() && words[at].size() > 1 && words[at][0] == '-') {
-    const std::string& word = words[at];
-    if (word == "--help" || word == "-h") return print(program_help(table));
-    if (word == "--version" || word == "-v") return print("varve " VARVE_VERSION "\n");
-    if (word == "--store") {
-      if (at + 1 >= words.size()) throw UsageError("option --store needs a value");
-      out.store = words[at + 1];
-      at += 2;
-    } else if (word.compare(0, 8, "--store=") == 0) {
-      out.store = word.substr(8);
-      ++at;
-    } else {
-      throw UsageError("option " + word + " is unknown; see 'varve --help'");
-    }
-  }
+                                  std::vector<std::string>& words, Invocation& out) {
+  Parser parser;
+  parser.add({&kCommon[kStoreOption], 1});
+  parser.add(kVersionOption);
+  parser.add_help("-h,--help");
+  parser.stop_at_first_argument();
+  parser.parse(words, "varve --help");
+  if (parser.has("help")) return print(program_help(table));
+  if (parser.has("version")) return print("varve " VARVE_VERSION "\n");
+  parser.give(out);
+  words = parser.rest();
+  if (!words.empty() && words[0].size() > 1 && words[0][0] == '-')
+    throw UsageError("option " + words[0] + " is unknown; see 'varve --help'");
   return std::nullopt;
 }
 
@@ -189,20 +191,40 @@ void check_argument_count(const Command& command, std::size_t count) {
                    full_name(command) + " [OPTIONS] " + command.arguments);
 }
 
+bool has_letter(const Command& command, char letter) {
+  return std::any_of(command.options.begin(), command.options.end(),
+                     [&](const Option& option) { return option.letter == letter; });
+}
+
+int run_words_of(const Command& command, std::span<const std::string> words,
+                 Invocation& invocation) {
+  Parser parser;
+  parser.add(command.options);
+  parser.add({&kCommon[kStoreOption], 1});
+  parser.add_help(has_letter(command, 'h') ? "--help" : "-h,--help");
+  parser.take_arguments(words.size());
+  parser.parse(words, "varve " + full_name(command) + " --help");
+  if (parser.has("help")) return print(command_help(command));
+  parser.give(invocation);
+  check_argument_count(command, invocation.arguments.size());
+  invocation.command = &command;
+  return command.run(invocation);
+}
+
 int run_words(std::span<const Command* const> table, std::vector<std::string> words) {
   Invocation invocation;
-  std::size_t at = 0;
-  if (const auto status = global_options(table, words, at, invocation)) return *status;
-  if (at < words.size() && words[at] == "help") {
-    words.erase(words.begin() + static_cast<std::ptrdiff_t>(at));
+  if (const auto status = global_options(table, words, invocation)) return *status;
+  if (!words.empty() && words[0] == "help") {
+    words.erase(words.begin());
+    if (words.empty()) return print(program_help(table));
     words.push_back("--help");
-    if (at + 1 == words.size()) return print(program_help(table));
   }
-  if (at >= words.size()) {
+  if (words.empty()) {
     std::fputs(program_help(table).c_str(), stderr);
     return kUsage;
   }
   std::string group;
+  std::size_t at = 0;
   if (is_group(table, words[at])) {
     group = words[at++];
     if (at >= words.size()) {
@@ -211,15 +233,12 @@ int run_words(std::span<const Command* const> table, std::vector<std::string> wo
     }
     if (words[at] == "--help" || words[at] == "-h") return print(group_help(table, group));
   }
-  invocation.command = find_command(table, group, words[at]);
-  if (invocation.command == nullptr)
+  const Command* command = find_command(table, group, words[at]);
+  if (command == nullptr)
     throw UsageError("'" + (group.empty() ? "" : group + " ") + words[at] +
                      "' is not a varve command; see 'varve " + (group.empty() ? "" : group + " ") +
                      "--help'");
-  if (Parser(invocation.command, words, at + 1, invocation).parse())
-    return print(command_help(*invocation.command));
-  check_argument_count(*invocation.command, invocation.arguments.size());
-  return invocation.command->run(invocation);
+  return run_words_of(*command, std::span<const std::string>(words).subspan(at + 1), invocation);
 }
 
 }  // namespace

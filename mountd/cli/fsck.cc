@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <cerrno>
 
 #include "fs/repository.h"
 #include "mountd/cli/commands.h"
 #include "mountd/cli/exit_status.h"
+#include "mountd/cli/offline_store.h"
 #include "mountd/cli/output.h"
 #include "mountd/cli/service.h"
-#include "mountd/http_client.h"
-#include "mountd/store_location.h"
 #include "store/base/disk.h"
-#include "store/base/error.h"
 
 namespace varve::cli {
 namespace {
@@ -40,11 +37,7 @@ void print_report(const FsckReport& report) {
 }
 
 int run_fsck(const Invocation& invocation) {
-  const std::string store = store_location(invocation.store);
-  if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
-  if (!Store::exists(Disk::host(), store))
-    throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
+  const std::string store = offline_store(invocation);
   RepositoryOptions options;
   options.background = false;
   options.commit_interval_ms = 0;

@@ -43,7 +43,7 @@ std::string Table::text() const {
 
 void Table::print() const { std::fputs(text().c_str(), stdout); }
 
-void print_json(const nlohmann::json& value) { print_indented(value); }
+void print_json(const Json& value) { print_indented(value); }
 void print_json(const nlohmann::ordered_json& value) { print_indented(value); }
 
 void print_line(std::string_view line) {
@@ -78,7 +78,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string json_path(const nlohmann::json& object, const std::string& field) {
+std::string json_path(const Json& object, const std::string& field) {
   const auto hex = object.find(field + "_hex");
   if (hex == object.end()) return object[field];
   const std::string digits = *hex;
@@ -88,8 +88,7 @@ std::string json_path(const nlohmann::json& object, const std::string& field) {
   return bytes;
 }
 
-nlohmann::ordered_json ordered(const nlohmann::json& object,
-                               const std::vector<std::string>& first) {
+nlohmann::ordered_json ordered(const Json& object, const std::vector<std::string>& first) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
   for (const std::string& key : first)
     if (object.contains(key)) out[key] = object[key];

@@ -6,8 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "mountd/json.h"
 #include "mountd/cli/command.h"
 
 namespace varve::cli {
@@ -25,7 +24,7 @@ class Table {
 };
 
 /// Indented by four, with a newline; bytes that are not UTF-8 become U+FFFD.
-void print_json(const nlohmann::json& value);
+void print_json(const Json& value);
 void print_json(const nlohmann::ordered_json& value);
 void print_line(std::string_view line);
 /// "varve: warning: sentence" on standard error.
@@ -35,10 +34,10 @@ void print_warning(std::string_view sentence);
 std::string escaped(std::string_view text);
 
 /// The bytes of a path in a reply: JSON holds those of a path that is not UTF-8 in hex.
-std::string json_path(const nlohmann::json& object, const std::string& field);
+std::string json_path(const Json& object, const std::string& field);
 
 /// `object` with the keys of `first` in front, in that order.
-nlohmann::ordered_json ordered(const nlohmann::json& object, const std::vector<std::string>& first);
+nlohmann::ordered_json ordered(const Json& object, const std::vector<std::string>& first);
 
 /// Runs `action` for each argument. A failure is printed and the others still run; returns the exit
 /// status of the first failure.

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <cerrno>
 
 #include "fs/repository.h"
 #include "mountd/cli/commands.h"
 #include "mountd/cli/exit_status.h"
+#include "mountd/cli/offline_store.h"
 #include "mountd/cli/output.h"
-#include "mountd/http_client.h"
-#include "mountd/store_location.h"
 #include "store/base/disk.h"
-#include "store/base/error.h"
 
 namespace varve::cli {
 namespace {
@@ -20,11 +17,7 @@ constexpr std::array kRepairOptions{
 };
 
 int run_repair(const Invocation& invocation) {
-  const std::string store = store_location(invocation.store);
-  if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
-  if (!Store::exists(Disk::host(), store))
-    throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
+  const std::string store = offline_store(invocation);
   RepositoryOptions options;
   options.background = false;
   options.store.drop_damaged_journal = invocation.flag("drop-damaged-journal");

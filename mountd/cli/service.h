@@ -5,14 +5,11 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
+#include "mountd/json.h"
 #include "mountd/cli/command.h"
 #include "mountd/http_client.h"
 
 namespace varve::cli {
-
-using Json = nlohmann::json;
 
 /// What a command does when there is no store.
 enum class Absent { kCreate, kFail };

@@ -9,8 +9,6 @@
 namespace varve::cli {
 namespace {
 
-using Json = nlohmann::json;
-
 std::string dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -20,9 +20,9 @@ unsigned parse_mode(const std::string& text) {
 
 }  // namespace
 
-nlohmann::json volume_request(const Invocation& invocation) {
+Json volume_request(const Invocation& invocation) {
   constexpr unsigned kMaxId = std::numeric_limits<unsigned>::max() - 1;
-  nlohmann::json request = nlohmann::json::object();
+  Json request = Json::object();
   if (const auto size = invocation.value("size")) request["size"] = parse_size(*size);
   if (const auto labels = invocation.labels(); !labels.empty()) request["labels"] = labels;
   if (invocation.flag("protect")) request["protect"] = true;

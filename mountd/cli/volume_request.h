@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json.hpp>
-
+#include "mountd/json.h"
 #include "mountd/cli/command.h"
 
 namespace varve::cli {
@@ -18,6 +17,6 @@ inline constexpr Option kUidOption{0, "uid", "UID", "Owner of a new root directo
 inline constexpr Option kGidOption{0, "gid", "GID", "Group of a new root directory"};
 
 /// The fields of POST /v1/volumes that these options give. Throws on what does not parse.
-nlohmann::json volume_request(const Invocation& invocation);
+Json volume_request(const Invocation& invocation);
 
 }  // namespace varve::cli

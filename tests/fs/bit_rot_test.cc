@@ -73,7 +73,7 @@ class BitRot : public testing::TestWithParam<std::uint64_t> {
     std::set<std::string> out;
     for (const auto& [name, content] : wanted) {
       Bytes found;
-      const auto [code, text] = failure_of([&] { found = read_file(volume, name); });
+      const auto [code, text] = failure_of([&, file = name] { found = read_file(volume, file); });
       if (code == 0) {
         EXPECT_EQ(found, content) << name << " holds something else";
       } else {

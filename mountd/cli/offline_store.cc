@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mountd/cli/offline_store.h"
+
+#include <cerrno>
+
+#include "mountd/http_client.h"
+#include "mountd/store_location.h"
+#include "store/base/disk.h"
+#include "store/base/error.h"
+#include "store/store.h"
+
+namespace varve::cli {
+
+std::string offline_store(const Invocation& invocation) {
+  std::string store = store_location(invocation.store);
+  if (HttpClient::connect(control_socket_path(store)))
+    throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
+  if (!Store::exists(Disk::host(), store))
+    throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
+  return store;
+}
+
+}  // namespace varve::cli
