@@ -23,6 +23,17 @@ std::unique_ptr<IndexDatabase> open_database(Disk& disk, const std::string& path
   return std::make_unique<IndexDatabase>(disk, path, store);
 }
 
+/// On a full disk the index opens with the log that it has: removing must work there.
+bool truncate_log_if_there_is_room(IndexDatabase& database, const std::string& path) {
+  try {
+    return database.truncate_log();
+  } catch (const StoreError& error) {
+    if (error.code() != ENOSPC) throw;
+    log_warn("index", path + ": its log stays as it is until there is space: " + error.what());
+    return false;
+  }
+}
+
 /// A failure after which the file's content is not known: never tried again.
 bool is_final(const std::exception_ptr& failure) {
   try {
@@ -60,7 +71,7 @@ Index::Index(Disk& disk, const std::string& path, const StoreId& store, const Re
   try {
     // A log that a crash left may be in the page cache only: what is counted as checkpointed
     // must not be.
-    const bool durable = database_->truncate_log();
+    const bool durable = truncate_log_if_there_is_room(*database_, path_);
     // SQLite flushes the name of a log that it makes, at its first flush, and not that of one it
     // finds: a process that died in between would leave a log without a durable name.
     disk_.sync_directory(path_.substr(0, path_.rfind('/')));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include "store/base/error.h"
@@ -280,6 +281,24 @@ TEST_F(IndexTest, AFlushThatSaysThatTheDiskIsFullIsNotTriedAgain) {
   }
   EXPECT_EQ(disk_.plan().failures(), 1u);
   EXPECT_EQ(index_->checkpointed_csn(), 0u);
+}
+
+// A store whose disk another program had filled could not be opened, so nothing could be removed.
+TEST_F(IndexTest, OpensOnAFullDiskWithTheLogThatACrashLeft) {
+  apply(births(0, 100));
+  index_->flush();
+  const std::string crashed = directory_ / "crashed.db";
+  for (const std::string suffix : {"", "-wal"})
+    std::filesystem::copy_file(path_ + suffix, crashed + suffix);
+  ASSERT_GT(std::filesystem::file_size(crashed + "-wal"), 0u);
+  disk_.plan().fail(test::DiskCall::kWrite, 1, ENOSPC, true, "crashed.db");
+  Index index(disk_, crashed, store_, pins_, IndexLimits());
+  EXPECT_GT(disk_.plan().failures(), 0u);
+  EXPECT_TRUE(index.find(digest_number(99)));
+  EXPECT_EQ(index.checkpointed_csn(), 0u) << "the log is nowhere but in memory";
+  disk_.plan().clear();
+  index.checkpoint();
+  EXPECT_EQ(index.checkpointed_csn(), csn_);
 }
 
 }  // namespace
