@@ -8,6 +8,7 @@
 #include <chrono>
 #include <utility>
 
+#include "store/base/about_to_wait.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
@@ -322,6 +323,7 @@ void Committer::admit(VolumeId volume, std::uint64_t bytes) {
     if (error.code() != ENOSPC) throw;
     if (bytes == 0) return;  // the journal has room, and what frees space must go on
     // What is admitted and not committed may take less room than it has bytes.
+    about_to_wait();
     commit();
     store_.admit(bytes);
   }

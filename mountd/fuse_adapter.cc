@@ -20,6 +20,8 @@ namespace varve {
 namespace {
 
 constexpr std::size_t kLargestReply = 1u << 20;
+/// Copying as much takes about as long as waking another thread, which reads on meanwhile.
+constexpr std::size_t kLongCopy = 64u << 10;
 /// Writes that wait for a slow thread hold a copy of their data each.
 constexpr std::size_t kMaxWaitingWrites = 64;
 
@@ -397,6 +399,7 @@ void create(fuse_req_t request, fuse_ino_t, const char*, mode_t, fuse_file_info*
 
 void read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info*) {
   begin(request, RequestType::kRead);
+  if (size >= kLongCopy) about_to_wait();
   answer(request, [&] {
     const std::span<std::byte> buffer = reply_buffer(request, size);
     const std::size_t got = volume_of(request).read(Ino{ino}, unsigned_offset(offset), buffer);
@@ -414,24 +417,9 @@ bool clears_setid(fuse_req_t request, const Info& info) {
   return !info.writepage && fuse_req_ctx(request)->uid != 0;
 }
 
-/// Counts a write that runs in a thread which should be reading requests.
-class InlineWrite {
- public:
-  explicit InlineWrite(FuseConnection& connection)
-      : connection_(connection), before_(connection.inline_writes.fetch_add(1)) {}
-  ~InlineWrite() { connection_.inline_writes.fetch_sub(1); }
-  InlineWrite(const InlineWrite&) = delete;
-  InlineWrite& operator=(const InlineWrite&) = delete;
-  unsigned others() const { return before_; }
-
- private:
-  FuseConnection& connection_;
-  const unsigned before_;
-};
-
 /// A write may be held back while the store is behind. When half of the threads are in writes, the
 /// next ones go elsewhere, with a copy of their data, so that threads are left for the rest.
-bool should_hand_off(const FuseConnection& connection, const InlineWrite& running, bool uring) {
+bool should_hand_off(const FuseConnection& connection, const InlineCall& running, bool uring) {
   const unsigned limit = uring ? 1 : std::max(1u, connection.options.max_threads / 2);
   return running.others() >= limit && connection.slow.waiting() < kMaxWaitingWrites;
 }
@@ -442,11 +430,12 @@ void write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t siz
   FuseTraffic::WriteTicket ticket = connection.traffic.take_write_ticket(info->writepage);
   const ByteView bytes = as_bytes({data, size});
   const bool clear_setid = clears_setid(request, *info);
+  if (size >= kLongCopy) about_to_wait();
   const auto body = [request, ino, offset, clear_setid](ByteView view) {
     volume_of(request).write(Ino{ino}, unsigned_offset(offset), view, clear_setid);
     return Written{view.size()};
   };
-  const InlineWrite running(connection);
+  const InlineCall running(connection.inline_writes);
   if (!should_hand_off(connection, running, over_uring(request))) {
     answer(request, [&] { return body(bytes); });
     return;
@@ -496,6 +485,7 @@ AllocateMode allocate_mode(int mode) {
 void fallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length,
                fuse_file_info*) {
   begin(request, RequestType::kFallocate);
+  about_to_wait();  // a big file has many regions
   answer(request, [&] {
     volume_of(request).allocate(Ino{ino}, allocate_mode(mode), unsigned_offset(offset),
                                 unsigned_offset(length));
@@ -515,6 +505,7 @@ void lseek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence, fuse_fi
 void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info*,
                      fuse_ino_t to, off_t to_offset, fuse_file_info*, std::size_t size, int flags) {
   begin(request, RequestType::kCopyFileRange);
+  about_to_wait();
   answer(request, [&] {
     if (flags != 0) throw PosixError(EINVAL);
     // The reply counts in 32 bits.

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <exception>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "mountd/fuse_connection.h"
 #include "mountd/fuse_library.h"
+#include "store/base/about_to_wait.h"
 
 namespace varve {
 
@@ -126,11 +128,29 @@ void answer(fuse_req_t request, Body&& body) {
   fuse_reply_err(request, code);
 }
 
-/// The same in a thread that may wait. `body` is copied: it owns what it uses.
+/// Counts requests that are answered by threads which should be reading, for a scope.
+class InlineCall {
+ public:
+  explicit InlineCall(std::atomic<unsigned>& calls) : calls_(calls), before_(calls.fetch_add(1)) {}
+  ~InlineCall() { calls_.fetch_sub(1); }
+  InlineCall(const InlineCall&) = delete;
+  InlineCall& operator=(const InlineCall&) = delete;
+  unsigned others() const { return before_; }
+
+ private:
+  std::atomic<unsigned>& calls_;
+  const unsigned before_;
+};
+
+/// The same for what waits long: here if another thread reads on meanwhile and few do so, else in a
+/// thread of its own. `body` is copied: it owns what it uses.
 template <class Body>
 void answer_slowly(fuse_req_t request, Body body) {
   const NoCancel uncancelled;
   FuseConnection& connection = connection_of(request);
+  const InlineCall running(connection.inline_waits);
+  if (running.others() < connection.options.max_threads / 4 && about_to_wait())
+    return answer(request, body);
   try {
     connection.slow.run([request, body] { answer(request, body); });
   } catch (...) {

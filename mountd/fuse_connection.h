@@ -36,8 +36,10 @@ struct FuseConnection {
   std::atomic<bool> acl{false};            ///< the kernel checks POSIX ACLs
   std::atomic<bool> uring_agreed{false};
 
-  std::atomic<bool> uring_seen{false};     ///< a request has come through io_uring
-  std::atomic<unsigned> inline_writes{0};  ///< being answered by the threads that read requests
+  std::atomic<bool> uring_seen{false};  ///< a request has come through io_uring
+  // Being answered by the threads that read requests.
+  std::atomic<unsigned> inline_writes{0};
+  std::atomic<unsigned> inline_waits{0};  ///< calls that wait for a flush
 };
 
 }  // namespace varve

@@ -2,6 +2,7 @@
 #include "mountd/fuse_session.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -38,12 +39,29 @@ void log_of_library(fuse_log_level level, const char* format, va_list values) {
 
 FuseConnection& connection_of_data(void* data) { return *static_cast<FuseConnection*>(data); }
 
-/// One read(2) of /dev/fuse, with the traffic told before and after. libfuse may cancel the thread
-/// in it, so it must not be noexcept.
+/// Lets FuseReaders cancel the thread for a scope.
+class Cancellable {
+ public:
+  Cancellable() { pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before_); }
+  ~Cancellable() { pthread_setcancelstate(before_, nullptr); }
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+ssize_t interruptible_read(int device, void* buffer, std::size_t size) {
+  const Cancellable here;
+  return ::read(device, buffer, size);
+}
+
+/// One read(2) of /dev/fuse, with the traffic told before and after. The thread may be cancelled in
+/// it, which unwinds the stack, so neither it nor its callers may be noexcept.
 ssize_t read_device(int device, void* buffer, std::size_t size, void* data) {
   FuseConnection& connection = connection_of_data(data);
   connection.traffic.before_read();
-  const ssize_t got = ::read(device, buffer, size);
+  const ssize_t got = interruptible_read(device, buffer, size);
   const int error = errno;
   const auto* bytes = static_cast<const std::byte*>(buffer);
   connection.traffic.after_read({bytes, got > 0 ? static_cast<std::size_t>(got) : 0},
@@ -71,11 +89,43 @@ fuse_session* new_session(FuseConnection& connection) {
   return session;
 }
 
+/// Reads requests through libfuse into a buffer of its own, and has libfuse answer them.
+class SessionTurn final : public FuseReaders::Turn {
+ public:
+  SessionTurn(fuse_session* session, FuseConnection& connection)
+      : session_(session), connection_(connection) {}
+  ~SessionTurn() override { std::free(buffer_.mem); }
+  SessionTurn(const SessionTurn&) = delete;
+  SessionTurn& operator=(const SessionTurn&) = delete;
+
+  bool receive() override {
+    int got = 0;
+    do {
+      got = fuse_session_receive_buf(session_, &buffer_);
+    } while (got == -EINTR || got == -EAGAIN);
+    if (got < 0)
+      log_warn("fuse", connection_.options.fsname + ": serving ended: " + errno_text(-got));
+    return got > 0;
+  }
+
+  bool answer() override {
+    fuse_session_process_buf(session_, &buffer_);
+    connection_.traffic.end_request();
+    return fuse_session_exited(session_) == 0;
+  }
+
+ private:
+  fuse_session* const session_;
+  FuseConnection& connection_;
+  fuse_buf buffer_{};
+};
+
 }  // namespace
 
 bool FuseSession::knows_uring() { return FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18); }
 
-FuseSession::FuseSession(FuseConnection& connection, int device) : connection_(connection) {
+FuseSession::FuseSession(FuseConnection& connection, int device)
+    : connection_(connection), readers_(connection.options.max_threads) {
   fuse_set_log_func(&log_of_library);
   session_ = new_session(connection);
   fuse_custom_io io{};
@@ -113,13 +163,7 @@ void FuseSession::serve() {
 }
 
 void FuseSession::loop() {
-  const std::unique_ptr<fuse_loop_config, void (*)(fuse_loop_config*)> config(
-      fuse_loop_cfg_create(), &fuse_loop_cfg_destroy);
-  fuse_loop_cfg_set_clone_fd(config.get(), 0);
-  fuse_loop_cfg_set_max_threads(config.get(), connection_.options.max_threads);
-  const int result = fuse_session_loop_mt(session_, config.get());
-  if (result < 0)
-    log_warn("fuse", connection_.options.fsname + ": serving ended: " + errno_text(-result));
+  readers_.run([this] { return std::make_unique<SessionTurn>(session_, connection_); });
 }
 
 /// The rings have threads of their own; only the first request and FORGETs come here. When it ends,
@@ -139,14 +183,9 @@ void FuseSession::loop_with_uring() {
 }
 
 bool FuseSession::stop() {
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
   if (connection_.options.transport == FuseMount::Transport::kUring) return false;
-  MutexLock lock(mutex_);
-  if (device_ >= 0) fuse_session_exit(session_);
+  readers_.stop();
   return true;
-#else
-  return false;
-#endif
 }
 
 bool FuseSession::connected() const {

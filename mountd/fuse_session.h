@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mountd/fuse_connection.h"
+#include "mountd/fuse_readers.h"
 #include "store/base/mutex.h"
 
 struct fuse_session;
@@ -27,7 +28,7 @@ class FuseSession {
   /// of its own.
   void serve();
 
-  /// Makes serve() return; false if this libfuse cannot while the connection is alive.
+  /// Makes serve() return; false over io_uring, whose threads end with the connection only.
   bool stop();
   /// True while the kernel still has the connection.
   bool connected() const;
@@ -39,6 +40,7 @@ class FuseSession {
   void loop_with_uring();
 
   FuseConnection& connection_;
+  FuseReaders readers_;
   fuse_session* session_ = nullptr;  ///< freed by serve()
   /// Closing waits for notifications under way; those never wait for us to take this lock.
   mutable Mutex mutex_;

@@ -82,8 +82,7 @@ void FuseTraffic::before_read() {
     std::erase_if(readers_, [](const auto& reader) { return reader.use_count() == 1; });
     readers_.push_back(state.reader);
   }
-  state.ticket.end();  // nobody took it: libfuse itself answered that request
-  state.request = {};
+  end_request();
   state.reader->moves.fetch_add(1);
 }
 
@@ -92,6 +91,12 @@ void FuseTraffic::after_read(ByteView bytes, bool long_setxattr) {
   state.request = parse_wire(bytes, long_setxattr);
   if (state.request.is_write) state.ticket = begin_write(state.request.from_page_cache);
   state.reader->moves.fetch_add(1);
+}
+
+void FuseTraffic::end_request() {
+  ThisThread& state = this_thread();
+  state.ticket.end();  // nobody took it: libfuse itself answered that request
+  state.request = {};
 }
 
 const WireRequest& FuseTraffic::wire_request() { return this_thread().request; }

@@ -104,6 +104,8 @@ class FuseTraffic {
   void before_read();
   /// Takes note of the request in `bytes`, which the calling thread will answer.
   void after_read(ByteView bytes, bool long_setxattr);
+  /// The calling thread has answered it. Before it waits for anything else than a read.
+  static void end_request();
   /// What after_read noted for the calling thread; nothing in other threads.
   static const WireRequest& wire_request();
   /// The ticket of the WRITE that the calling thread has read; begins one if it has read none.

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <unordered_map>
 
+#include "store/base/about_to_wait.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 #include "store/index_rebuild.h"
@@ -150,6 +151,7 @@ void LocalObjects::checkpoint() {
 SharedBytes LocalObjects::read(const Digest& digest, Wait wait) {
   if (SharedBytes content = parts_->cache.find(digest)) return content;
   if (wait == Wait::kRefused) throw WouldBlock{digest};
+  about_to_wait();
   return parts_->load(digest);
 }
 

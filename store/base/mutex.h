@@ -6,6 +6,8 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "store/base/about_to_wait.h"
+
 #if defined(__clang__)
 #define VARVE_TSA(x) __attribute__((x))
 #else
@@ -74,10 +76,12 @@ class SCOPED_CAPABILITY MutexLock {
   bool held_ = true;
 };
 
-/// A condition variable for Mutex. Wait in a loop that tests the condition.
+/// A condition variable for Mutex. Wait in a loop that tests the condition. Waiting tells the
+/// thread's WaitListener first.
 class CondVar {
  public:
   void wait(Mutex& mutex) REQUIRES(mutex) {
+    about_to_wait();
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
     lock.release();
@@ -85,6 +89,7 @@ class CondVar {
   /// False if `timeout` passed first.
   template <class Rep, class Period>
   bool wait_for(Mutex& mutex, std::chrono::duration<Rep, Period> timeout) REQUIRES(mutex) {
+    about_to_wait();
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     // system_clock: g++ 12's steady wait uses pthread_cond_clockwait, which TSan 14 does not know.
     const auto until = std::chrono::system_clock::now() + timeout;
