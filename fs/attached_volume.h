@@ -92,6 +92,12 @@ class AttachedVolume : public Volume {
   FileSystemFigures statfs() override;
   bool read_only() const override { return head_.read_only(); }
 
+  std::optional<AppliedRequest> applied_before(RequestId id) override {
+    return head_.requests().earlier(id);
+  }
+  void answered(RequestId id) override { head_.requests().answered(id); }
+  void end_resume() override { head_.requests().end_resume(); }
+
   /// Frees one unlinked inode that nobody uses, or part of a big one, in one transaction. False if
   /// there was none. For the repository's background thread: inodes that a crash left behind, and
   /// files too big to be freed at once.

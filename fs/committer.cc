@@ -25,13 +25,17 @@ std::size_t frozen_count(Head& head) {
   return head.frozen().size();
 }
 
-/// The first operation of `head` that is not in the tree once `done` (or nothing) is.
+/// The first operation of `head` that is not in the tree once `done` (or nothing) is, or whose
+/// request may come again.
 std::optional<Lsn> first_lsn_after(Head& head, const Overlay* done) {
   const MutexLock lock(head.gate());
-  for (const Frozen& frozen : head.frozen()) {
-    if (frozen.overlay.get() != done) return frozen.overlay->first_lsn;
+  std::optional<Lsn> out = head.active().first_lsn;
+  for (auto frozen = head.frozen().rbegin(); frozen != head.frozen().rend(); ++frozen) {
+    if (frozen->overlay.get() != done) out = frozen->overlay->first_lsn;
   }
-  return head.active().first_lsn;
+  const std::optional<Lsn> request = head.requests().oldest_lsn();
+  if (request) out = std::min(out.value_or(*request), *request);
+  return out;
 }
 
 /// The counters as the cut has them. Does not wait for a closed gate.

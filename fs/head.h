@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "fs/overlay.h"
+#include "fs/requests.h"
 #include "snapshot/catalog.h"
 #include "snapshot/node_cache.h"
 #include "snapshot/tree.h"
@@ -79,6 +80,8 @@ class Head {
   std::size_t dirty_bytes() const;
   bool read_only() const { return read_only_; }
   VolumeId volume() const { return volume_; }
+  /// Of the mount that uses this head.
+  Requests& requests() const { return requests_; }
   Store& store() const { return store_; }
 
  private:
@@ -89,6 +92,7 @@ class Head {
   NodeCache& cache_;
   const VolumeId volume_;
   const bool read_only_;
+  mutable Requests requests_;
   mutable Mutex gate_;
   CondVar gate_opened_;
   bool closed_ GUARDED_BY(gate_) = false;

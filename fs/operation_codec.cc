@@ -7,7 +7,7 @@
 #include "snapshot/node.h"
 #include "store/base/error.h"
 
-// volume u64 | request u64 (0) | record count varint | change count varint
+// volume u64 | request u64 | record count varint | change count varint
 // each record: key[17] | present u8 | value sized, if present
 // each change: what u8 | ino varint | offset varint | size varint | region record sized, if shared
 // then the bytes of each write, in order
@@ -16,8 +16,6 @@ namespace varve {
 namespace {
 
 constexpr const char* kSubject = "journalled operation";
-/// The kernel's id of the request, for answering a repeated one. Not recorded by this version.
-constexpr std::uint64_t kNoRequest = 0;
 /// Writes up to this many go to the journal without being copied together first.
 constexpr std::size_t kMaxParts = 2;
 
@@ -32,7 +30,7 @@ Bytes OperationCodec::encode_header(const Transaction& transaction) {
   bytes.reserve(estimate);
   ByteWriter out(bytes);
   out.u64(static_cast<std::uint64_t>(transaction.head_.volume()));
-  out.u64(kNoRequest);
+  out.u64(static_cast<std::uint64_t>(transaction.request_));
   out.varint(transaction.records_.size());
   out.varint(transaction.data_.size());
   for (const auto& [key, value] : transaction.records_) {
@@ -109,13 +107,19 @@ Transaction::DataChange OperationCodec::decode_change(ByteReader& in) {
   return change;
 }
 
-void OperationCodec::replay(ByteView payload, Overlay& overlay) {
+struct OperationCodec::Decoded {
+  RequestId request = kNoRequest;
+  Records records;
+  std::vector<DataChange> data;
+};
+
+OperationCodec::Decoded OperationCodec::decode(ByteView payload) {
   ByteReader in(payload, kSubject);
   in.u64();  // volume
-  in.u64();  // request
+  Decoded out;
+  out.request = RequestId{in.u64()};
   const std::uint64_t record_count = in.varint();
   const std::uint64_t change_count = in.varint();
-  Records records;
   for (std::uint64_t i = 0; i < record_count; ++i) {
     const Key key = Key::decode(in.raw(Key::kEncodedBytes));
     const std::uint8_t present = in.u8();
@@ -128,15 +132,33 @@ void OperationCodec::replay(ByteView payload, Overlay& overlay) {
       if (!has_blob && bytes.size() > kMaxValueBytes) in.fail("a value longer than any record");
       value.emplace(bytes.begin(), bytes.end());
     }
-    if (!records.emplace(key, std::move(value)).second) in.fail("two records with one key");
+    if (!out.records.emplace(key, std::move(value)).second) in.fail("two records with one key");
   }
-  std::vector<DataChange> data;
-  for (std::uint64_t i = 0; i < change_count; ++i) data.push_back(decode_change(in));
-  for (DataChange& change : data) {
+  for (std::uint64_t i = 0; i < change_count; ++i) out.data.push_back(decode_change(in));
+  for (DataChange& change : out.data) {
     if (change.what == DataChange::What::kWrite) change.data = in.raw(change.size);
   }
   in.expect_done();
-  apply(std::move(records), data, overlay);
+  return out;
+}
+
+void OperationCodec::replay(ByteView payload, Overlay& overlay) {
+  Decoded decoded = decode(payload);
+  apply(std::move(decoded.records), decoded.data, overlay);
+}
+
+std::optional<AppliedRequest> OperationCodec::request_of(ByteView payload) {
+  ByteReader header(payload, kSubject);
+  header.u64();  // volume
+  if (header.u64() == 0) return std::nullopt;
+  const Decoded decoded = decode(payload);
+  AppliedRequest out{decoded.request, 0, kHeadIno};
+  for (const auto& [key, value] : decoded.records) {
+    if (!value) continue;
+    if (key.kind == Kind::kDirent) out.made = DirentRecord::decode(*value).ino;
+    if (key.kind == Kind::kOrphan) out.made = Ino{key.sub};
+  }
+  return out;
 }
 
 }  // namespace varve

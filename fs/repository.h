@@ -20,6 +20,10 @@
 namespace varve {
 
 struct RepositoryOptions {
+  /// Set: an earlier process has died or left and the kernel still has mounts of these volumes,
+  /// which resume() takes over. Each with the journal's end when that mount began. What the journal
+  /// holds is committed in the background then, and not by the opening.
+  std::optional<std::map<VolumeId, Lsn>> resumed;
   StoreOptions store;
   std::uint64_t node_cache_bytes = 96ull << 20;
   std::uint64_t dirty_limit_bytes = 64ull << 20;   ///< a commit starts above it, per store
@@ -104,6 +108,12 @@ class Repository {
   virtual void sync() = 0;
   /// Commits every dirty volume and waits.
   virtual void commit() = 0;
+  /// The same for a volume of RepositoryOptions::resumed, whose mount an earlier process has
+  /// served: unlinked inodes live on until the kernel forgets them, and requests that the earlier
+  /// process has applied are known (Volume::applied_before) until Volume::end_resume.
+  virtual std::shared_ptr<Volume> resume(const std::string& volume) = 0;
+  /// Forgets the requests of the volumes that nobody has resumed.
+  virtual void end_resume() = 0;
   /// Without background threads: one round of commit, deletion and reclaim. True if work was done.
   virtual bool step() = 0;
 

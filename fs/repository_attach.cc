@@ -34,6 +34,28 @@ std::shared_ptr<AttachedVolume> RepositoryImpl::attached(VolumeId volume) const 
 }
 
 std::shared_ptr<Volume> RepositoryImpl::attach(const std::string& name) {
+  return attach(name, false);
+}
+
+std::shared_ptr<Volume> RepositoryImpl::resume(const std::string& name) {
+  return attach(name, true);
+}
+
+void RepositoryImpl::end_resume() {
+  const MutexLock admin(admin_mutex_);
+  std::vector<VolumeId> unused;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [volume, attachment] : attachments_)
+      if (!attachment.volume) unused.push_back(volume);
+  }
+  for (const VolumeId volume : unused) {
+    if (const auto head = committer_.find(volume)) head->requests().end_resume();
+  }
+  committer_.request();
+}
+
+std::shared_ptr<Volume> RepositoryImpl::attach(const std::string& name, bool resumed) {
   const MutexLock admin(admin_mutex_);
   const VolumeRow row = find_volume(name);
   if (attached(row.id)) {
@@ -44,7 +66,9 @@ std::shared_ptr<Volume> RepositoryImpl::attach(const std::string& name) {
     head = std::make_shared<Head>(*store_, cache_, row.id, manifest_of(row).value().base, false);
     committer_.add(head);
   }
-  auto volume = std::make_shared<AttachedVolume>(setup_of(head));
+  AttachedVolumeSetup setup = setup_of(head);
+  setup.resumed = resumed;
+  auto volume = std::make_shared<AttachedVolume>(std::move(setup));
   {
     const MutexLock lock(mutex_);
     attachments_[row.id] = {head, volume};

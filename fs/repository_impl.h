@@ -58,6 +58,8 @@ class RepositoryImpl final : public Repository {
 
   std::shared_ptr<Volume> attach(const std::string& volume) override;
   std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override;
+  std::shared_ptr<Volume> resume(const std::string& volume) override;
+  void end_resume() override;
 
   void sync() override;
   void commit() override;
@@ -91,7 +93,8 @@ class RepositoryImpl final : public Repository {
   using ReplayedVolumes = std::map<VolumeId, Replayed>;
   void recount_references();
   void recover();
-  static ReplayedVolumes replay(Store& store, const Catalog& catalog);
+  ReplayedVolumes replay();
+  void note_request(const JournalRecord& record, VolumeId volume, Replayed& replayed) const;
   static Lsn oldest_lsn(const ReplayedVolumes& volumes, Lsn end);
   void recover_step(ReplayedVolumes& volumes, Lsn end);
   void keep_uncommitted(VolumeId volume, const Replayed& replayed, Lsn end);
@@ -133,6 +136,7 @@ class RepositoryImpl final : public Repository {
   std::shared_ptr<AttachedVolume> attached(VolumeId volume) const;
   void detach(VolumeId volume);
   bool forget_if_clean(VolumeId volume) REQUIRES(admin_mutex_);
+  std::shared_ptr<Volume> attach(const std::string& name, bool resumed);
 
   // repository_check.cc
   std::vector<NamedTree> named_trees();

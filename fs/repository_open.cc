@@ -19,6 +19,7 @@ struct RepositoryImpl::Replayed {
     std::optional<SnapshotCut> cut;
   };
   std::vector<Part> parts;
+  std::vector<AppliedRequest> requests;  ///< that a mount of an earlier process may send again
 
   /// The generation that takes the next operation.
   Overlay& open() {
@@ -30,16 +31,29 @@ struct RepositoryImpl::Replayed {
   }
 };
 
-RepositoryImpl::ReplayedVolumes RepositoryImpl::replay(Store& store, const Catalog& catalog) {
+/// What is committed already counts too: it may not have been answered.
+void RepositoryImpl::note_request(const JournalRecord& record, VolumeId volume,
+                                  Replayed& replayed) const {
+  const auto since = options_.resumed->find(volume);
+  if (since == options_.resumed->end() || record.lsn < since->second) return;
+  std::optional<AppliedRequest> request = OperationCodec::request_of(record.payload);
+  if (!request) return;
+  request->lsn = record.lsn;
+  replayed.requests.push_back(*request);
+}
+
+RepositoryImpl::ReplayedVolumes RepositoryImpl::replay() {
   ReplayedVolumes out;
-  store.replay([&](const JournalRecord& record) {
+  store_->replay([&](const JournalRecord& record) {
     const bool is_cut = record.type == JournalType::kSnapshot;
     if (!is_cut && record.type != JournalType::kOperation) return;
     std::optional<SnapshotCut> cut;
     if (is_cut) cut = SnapshotCut::decode(record.payload);
     const VolumeId volume = cut ? cut->volume : OperationCodec::volume_of(record.payload);
-    const std::optional<VolumeRow> row = catalog.volume(volume);
-    if (!row || record.lsn < row->committed_lsn) return;
+    const std::optional<VolumeRow> row = catalog_->volume(volume);
+    if (!row) return;
+    if (options_.resumed && !is_cut) note_request(record, volume, out[volume]);
+    if (record.lsn < row->committed_lsn) return;
     Replayed& replayed = out[volume];
     Overlay& overlay = replayed.open();
     if (!overlay.first_lsn) overlay.first_lsn = record.lsn;
@@ -115,8 +129,12 @@ void RepositoryImpl::recount_references() {
 /// between leaves the rest in the journal. What an operation acknowledged and the cut of every
 /// durable snapshot is there afterwards.
 void RepositoryImpl::recover() {
-  ReplayedVolumes volumes = replay(*store_, *catalog_);
+  ReplayedVolumes volumes = replay();
   const Lsn end = store_->journal().end();
+  if (options_.resumed) {  // programs wait for their mounts
+    for (auto& [volume, replayed] : volumes) keep_uncommitted(volume, replayed, end);
+    return;
+  }
   try {
     while (!volumes.empty()) recover_step(volumes, end);
   } catch (const StoreError& error) {
@@ -157,6 +175,7 @@ void RepositoryImpl::keep_uncommitted(VolumeId volume, const Replayed& replayed,
   const VolumeRow row = catalog_->volume(volume).value();
   auto head = std::make_shared<Head>(*store_, cache_, volume, manifest_of(row).value().base, false);
   head->restore(std::move(frozen));
+  head->requests().resume(replayed.requests);
   committer_.add(head, std::move(cuts));
   const MutexLock lock(mutex_);
   attachments_[volume] = {head, nullptr};

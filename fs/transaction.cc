@@ -148,7 +148,9 @@ void Transaction::commit() {
   }
   if (records_.empty() && data_.empty()) return;
   if (head_.read_only()) throw PosixError(EROFS);
+  request_ = RequestScope::current();
   const Lsn lsn = OperationCodec::append(*this, head_.store().journal());
+  head_.requests().applied(request_, lsn);
   Overlay& active = head_.active();
   OperationCodec::apply(*this, active);
   if (!active.first_lsn) active.first_lsn = lsn;

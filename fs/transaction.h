@@ -71,6 +71,7 @@ class Transaction {
   Head& head_;
   std::map<Key, std::optional<Bytes>> records_;
   std::vector<DataChange> data_;
+  RequestId request_ = kNoRequest;
   std::optional<HeadInfoRecord> head_info_;
   HeadInfoRecord head_info_before_;
 };
@@ -84,6 +85,9 @@ class OperationCodec {
   /// Applies an encoded operation to `overlay`, as commit() did. CorruptionError on malformed
   /// bytes, with nothing applied. The caller sets overlay.first_lsn.
   static void replay(ByteView payload, Overlay& overlay);
+  /// The request that the operation belongs to, without its LSN; none if it was nobody's.
+  /// CorruptionError on malformed bytes.
+  static std::optional<AppliedRequest> request_of(ByteView payload);
 
  private:
   friend class Transaction;
@@ -98,6 +102,8 @@ class OperationCodec {
   static void apply(Transaction& transaction, Overlay& overlay) noexcept;
   static void apply(Records&& records, const std::vector<DataChange>& data, Overlay& overlay);
   static DataChange decode_change(ByteReader& in);
+  struct Decoded;
+  static Decoded decode(ByteView payload);
 };
 
 }  // namespace varve

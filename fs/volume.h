@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "fs/requests.h"
 #include "snapshot/key.h"
 #include "snapshot/record.h"
 
@@ -145,6 +146,15 @@ class Volume {
 
   virtual FileSystemFigures statfs() = 0;
   virtual bool read_only() const = 0;
+
+  // What makes a request that the kernel sends again happen once: see Requests, and RequestScope
+  // for how the operations know theirs.
+  /// An earlier process has applied the request, so it must only be answered.
+  virtual std::optional<AppliedRequest> applied_before(RequestId) { return std::nullopt; }
+  /// The kernel has the answer.
+  virtual void answered(RequestId) {}
+  /// The kernel has sent everything again that it had to, and all of it was answered.
+  virtual void end_resume() {}
 };
 
 inline constexpr std::size_t kMaxNameBytes = 255;

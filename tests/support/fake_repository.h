@@ -150,6 +150,9 @@ class FakeRepository : public Repository {
   }
 
   std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override {
+  std::shared_ptr<Volume> resume(const std::string& volume) override { return attach(volume); }
+  void end_resume() override {}
+
     const MutexLock lock(mutex_);
     require_snapshot(reference);
     return std::make_shared<ReadOnlyVolume>([] { return Time{}; });

@@ -47,6 +47,13 @@ class RepositoryWorld {
     if (prepare) prepare(*survivor);
     open(std::move(survivor));
   }
+  /// A killed process; the next one opens the store with `options`.
+  void crash_into(const RepositoryOptions& options, const std::function<void()>& drop_volumes) {
+    const std::function<Time()> clock = options_.clock;
+    options_ = options;
+    options_.clock = clock;
+    crash(MemoryStore::Cut::kKill, drop_volumes);
+  }
   void reopen() {
     repository_->close();
     crash();
