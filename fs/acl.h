@@ -48,6 +48,13 @@ class Acl {
   std::uint32_t inherit(std::uint32_t mode);
 
   const std::vector<Entry>& entries() const { return entries_; }
+  /// The id of each named entry becomes `replace(is_user, id)`.
+  template <class Replace>
+  void replace_ids(const Replace& replace) {
+    for (Entry& entry : entries_)
+      if (entry.tag == Tag::kUser || entry.tag == Tag::kGroup)
+        entry.id = replace(entry.tag == Tag::kUser, entry.id);
+  }
 
  private:
   Entry* entry_of(Tag tag);

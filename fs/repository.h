@@ -42,6 +42,7 @@ struct VolumeInfo {
   std::uint64_t inodes = 0;
   std::size_t snapshots = 0;
   bool attached = false;
+  std::string root_digest;  ///< of the newest commit's root, in hex; empty before the first
 };
 
 /// Everything a store holds, by name: volumes, snapshots, and the volumes attached for use. Owns
@@ -70,9 +71,14 @@ class Repository {
   virtual std::vector<VolumeInfo> trash() = 0;
   /// By name, or an unambiguous prefix (≥ 4 characters) of a generated one. ENOENT otherwise.
   virtual VolumeInfo volume(const std::string& name) = 0;
-  /// To the trash. EBUSY when attached, protected, or "Volume(NAME) has (N) snapshots".
-  virtual void remove_volume(const std::string& name) = 0;
+  /// What removing a volume that has snapshots does.
+  enum class WithSnapshots { kRefuse, kToo };
+  /// To the trash, with its snapshots if they go too. EBUSY when attached, protected, or
+  /// "Volume(NAME) has (N) snapshots".
+  virtual void remove_volume(const std::string& name, WithSnapshots snapshots) = 0;
+  void remove_volume(const std::string& name) { remove_volume(name, WithSnapshots::kRefuse); }
   virtual VolumeInfo restore_volume(const std::string& name) = 0;  ///< newest trashed of that name
+  /// Volumes trashed before that time, and their snapshots, are gone for good.
   virtual std::size_t purge_trash(std::int64_t trashed_before_ns) = 0;
   virtual void set_quota(const std::string& name, std::uint64_t quota_bytes) = 0;
   virtual void set_labels(const std::string& name,
@@ -83,7 +89,8 @@ class Repository {
   /// Durable on return; empty name: generated. Writers are held for microseconds.
   virtual SnapshotRow create_snapshot(const std::string& volume, const std::string& name,
                                       const std::map<std::string, std::string>& labels) = 0;
-  virtual std::vector<SnapshotRow> snapshots(const std::string& volume) = 0;  ///< "": of all
+  /// "": of all volumes that are not in the trash.
+  virtual std::vector<SnapshotRow> snapshots(const std::string& volume) = 0;
   /// "VOLUME@SNAPSHOT" or a bare name that is unique.
   virtual SnapshotRow snapshot(const std::string& reference) = 0;
   virtual void remove_snapshot(const std::string& reference) = 0;

@@ -39,7 +39,8 @@ class RepositoryImpl final : public Repository {
   std::vector<VolumeInfo> volumes() override;
   std::vector<VolumeInfo> trash() override;
   VolumeInfo volume(const std::string& name) override;
-  void remove_volume(const std::string& name) override;
+  using Repository::remove_volume;
+  void remove_volume(const std::string& name, WithSnapshots snapshots) override;
   VolumeInfo restore_volume(const std::string& name) override;
   std::size_t purge_trash(std::int64_t trashed_before_ns) override;
   void set_quota(const std::string& name, std::uint64_t quota_bytes) override;
@@ -105,6 +106,8 @@ class RepositoryImpl final : public Repository {
   VolumeRow find_volume(const std::string& name) const;
   std::vector<VolumeInfo> infos_of(const std::vector<VolumeRow>& rows);
   VolumeInfo info_of(const VolumeRow& row);
+  std::string root_digest(const VolumeRow& row);
+  std::vector<SnapshotRow> untrashed_snapshots() const;
   HeadInfoRecord head_info(const VolumeRow& row);
   void stage_new_volume(Catalog::Change& change, const VolumeRow& row, const CreateVolume& request);
   void update_row(const std::string& name, const std::function<void(VolumeRow&)>& edit)

@@ -98,7 +98,7 @@ std::vector<SnapshotRow> RepositoryImpl::snapshots(const std::string& volume) {
   } catch (const StoreError&) {
     // A store that is full or broken still says what there is.
   }
-  std::vector<SnapshotRow> out = only ? catalog_->snapshots(*only) : catalog_->snapshots();
+  std::vector<SnapshotRow> out = only ? catalog_->snapshots(*only) : untrashed_snapshots();
   std::vector<VolumeId> pending;
   if (only) {
     pending.push_back(*only);
@@ -113,9 +113,19 @@ std::vector<SnapshotRow> RepositoryImpl::snapshots(const std::string& volume) {
   return out;
 }
 
+/// A removed volume's snapshots cannot be named until it is restored.
+std::vector<SnapshotRow> RepositoryImpl::untrashed_snapshots() const {
+  std::vector<SnapshotRow> rows = catalog_->snapshots();
+  std::erase_if(rows, [&](const SnapshotRow& row) {
+    const std::optional<VolumeRow> volume = catalog_->volume(row.volume);
+    return !volume || volume->trashed_ns != 0;
+  });
+  return rows;
+}
+
 std::optional<SnapshotRow> RepositoryImpl::bare_snapshot(const std::string& name) {
   std::optional<SnapshotRow> out;
-  for (const SnapshotRow& row : catalog_->snapshots()) {
+  for (const SnapshotRow& row : untrashed_snapshots()) {
     if (row.name != name) continue;
     if (out) {
       throw UserError(

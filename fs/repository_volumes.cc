@@ -63,6 +63,13 @@ HeadInfoRecord RepositoryImpl::head_info(const VolumeRow& row) {
   return head_info_of(cache_, manifest->base->tree.root());
 }
 
+std::string RepositoryImpl::root_digest(const VolumeRow& row) {
+  const MutexLock lock(rows_mutex_);
+  if (!catalog_->volume(row.id)) return {};
+  const std::optional<Ptr> root = catalog_->node(row.head).root;
+  return root ? root->digest.hex() : std::string{};
+}
+
 VolumeInfo RepositoryImpl::info_of(const VolumeRow& row) {
   const HeadInfoRecord counters = head_info(row);
   VolumeInfo out;
@@ -72,6 +79,7 @@ VolumeInfo RepositoryImpl::info_of(const VolumeRow& row) {
   out.inodes = counters.inodes;
   out.snapshots = catalog_->snapshots(row.id).size() + committer_.pending_cuts(row.id).size();
   out.attached = attached(row.id) != nullptr;
+  out.root_digest = root_digest(row);
   return out;
 }
 
@@ -149,7 +157,7 @@ void RepositoryImpl::refuse_in_use(const VolumeRow& row) {
   VARVE_CHECK(forget_if_clean(row.id));
 }
 
-void RepositoryImpl::remove_volume(const std::string& name) {
+void RepositoryImpl::remove_volume(const std::string& name, WithSnapshots snapshots) {
   const MutexLock admin(admin_mutex_);
   const VolumeRow row = find_volume(name);
   if (row.protect) {
@@ -157,7 +165,7 @@ void RepositoryImpl::remove_volume(const std::string& name) {
   }
   refuse_in_use(row);
   const std::size_t count = catalog_->snapshots(row.id).size();
-  if (count > 0) {
+  if (count > 0 && snapshots == WithSnapshots::kRefuse) {
     throw UserError(EBUSY,
                     "Volume(" + row.name + ") has (" + std::to_string(count) + ") snapshots");
   }
@@ -187,6 +195,10 @@ std::size_t RepositoryImpl::purge_trash(std::int64_t trashed_before_ns) {
   for (const VolumeRow& row : catalog_->volumes(true)) {
     if (row.trashed_ns >= trashed_before_ns) continue;
     const MutexLock rows(rows_mutex_);
+    // One change each: a deletion compares with its child's root before this change.
+    for (const SnapshotRow& snapshot : catalog_->snapshots(row.id)) {
+      committer_.change([&](Catalog::Change& change) { change.delete_snapshot(snapshot); });
+    }
     committer_.change([&](Catalog::Change& change) { change.delete_volume(row.id); });
     ++count;
   }

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "mountd/fuse_connection.h"
+#include "fs/mapped_volume.h"
 #include "mountd/fuse_device.h"
 #include "mountd/fuse_session.h"
 #include "mountd/mount_point.h"

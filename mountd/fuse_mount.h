@@ -7,6 +7,7 @@
 #include <string>
 
 #include "fs/volume.h"
+#include "fs/id_map.h"
 #include "fs/volume_changes.h"
 
 namespace varve {
@@ -45,6 +46,7 @@ class FuseMount {
     bool acl = true;
     bool writeback = false;  ///< the kernel collects small writes; see docs/operations.md
     Transport transport = Transport::kPlain;
+    IdMapping ids;           ///< how owners are shown
     unsigned max_threads = 16;       ///< FUSE workers at most; they start when needed
     unsigned max_slow_threads = 64;  ///< callers of fsync, and of writes that wait, served at once
   };

@@ -43,21 +43,22 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 /// How much of a refused request is still read, and in which pieces.
 constexpr std::size_t kDropLimitBytes = 16 << 20, kDropPieceBytes = 64 << 10;
 
-HttpReply error_reply(int status, const char* sentence, const char* code) {
+/// An error found by the server itself; its sentence is in the JSON's field `field`.
+HttpReply error_reply(const char* field, int status, const char* sentence, const char* code) {
   return {status, "application/json",
-          std::string(R"({"error":")") + sentence + R"(","code":")" + code + "\"}"};
+          std::string("{\"") + field + R"(":")" + sentence + R"(","code":")" + code + "\"}"};
 }
 
 /// The reply to a request that cannot be parsed, or none if the connection just ended.
-std::optional<HttpReply> refusal(const beast::error_code& error) {
+std::optional<HttpReply> refusal(const char* field, const beast::error_code& error) {
   if (error == http::error::body_limit)
-    return error_reply(413, "the request's body is larger than the limit", "too_large");
+    return error_reply(field, 413, "the request's body is larger than the limit", "too_large");
   if (error == http::error::header_limit)
-    return error_reply(431, "the request's header is larger than the limit", "too_large");
+    return error_reply(field, 431, "the request's header is larger than the limit", "too_large");
   const bool malformed = error.category() == beast::error_code(http::error::bad_method).category();
   if (!malformed || error == http::error::end_of_stream || error == http::error::partial_message)
     return std::nullopt;
-  return error_reply(400, "the request is not valid HTTP/1.1", "bad_request");
+  return error_reply(field, 400, "the request is not valid HTTP/1.1", "bad_request");
 }
 
 bool may_connect(int fd) {
@@ -67,16 +68,17 @@ bool may_connect(int fd) {
   return peer.uid == ::geteuid() || peer.uid == 0;
 }
 
-HttpReply answer(const HttpHandler& handler, Request& message) {
+HttpReply answer(const HttpEndpoint& endpoint, Request& message) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   parse_target(std::string_view(message.target().data(), message.target().size()), request);
   request.body = std::move(message.body());
   try {
-    return handler(request);
+    return endpoint.handler(request);
   } catch (const std::exception& failure) {
     log_error("http", request.method + " " + request.path + ": " + failure.what());
-    return error_reply(500, "internal error; see the daemon's log", "internal");
+    return error_reply(endpoint.error_field, 500, "internal error; see the daemon's log",
+                       "internal");
   }
 }
 
@@ -109,10 +111,10 @@ struct Engine {
 ///        `--------------------------------------`--> refuse -> write reply -> drop the rest
 class Session {
  public:
-  Session(Engine& engine, const HttpHandler& handler, Descriptor socket,
+  Session(Engine& engine, const HttpEndpoint& endpoint, Descriptor socket,
           std::function<void(const Session*)> ended)
       : engine_(engine),
-        handler_(handler),
+        endpoint_(endpoint),
         ended_(std::move(ended)),
         stream_(Protocol::socket(engine.io, Protocol(), socket.get())),
         allowed_(may_connect(socket.release())) {}
@@ -157,11 +159,12 @@ class Session {
     if (error) return refuse(error);
     stream_.expires_never();
     if (!allowed_)
-      return send(
-          error_reply(403, "only the daemon's user and root are served here", "permission_denied"));
+      return send(error_reply(endpoint_.error_field, 403,
+                              "only the daemon's user and root are served here",
+                              "permission_denied"));
     asio::post(engine_.handlers, [this] {
       // Nobody else touches this session until the reply is posted.
-      HttpReply reply = answer(handler_, parser_->get());
+      HttpReply reply = answer(endpoint_, parser_->get());
       asio::post(engine_.io, [this, reply = std::move(reply)]() mutable {
         keep_alive_ = parser_->get().keep_alive() && !engine_.stopping;
         send(std::move(reply));
@@ -170,7 +173,7 @@ class Session {
   }
 
   void refuse(const beast::error_code& error) {
-    std::optional<HttpReply> reply = refusal(error);
+    std::optional<HttpReply> reply = refusal(endpoint_.error_field, error);
     keep_alive_ = false;
     refused_ = true;
     reply ? send(std::move(*reply)) : end();
@@ -216,7 +219,7 @@ class Session {
   }
 
   Engine& engine_;
-  const HttpHandler& handler_;
+  const HttpEndpoint& endpoint_;
   const std::function<void(const Session*)> ended_;
   beast::basic_stream<Protocol> stream_;
   const bool allowed_;  ///< what the peer's credentials say
@@ -276,7 +279,7 @@ class Listener {
         ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)) return;
     if (!socket) throw_errno("accept a connection");
-    sessions_.emplace_back(engine_, endpoint_.handler, std::move(socket),
+    sessions_.emplace_back(engine_, endpoint_, std::move(socket),
                            [this](const Session* session) { erase(session); });
     sessions_.back().read_header();
   }

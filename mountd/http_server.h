@@ -21,6 +21,8 @@ struct HttpEndpoint {
   std::string socket_path;
   HttpHandler handler;
   mode_t socket_mode = 0600;
+  /// The field of the sentence in the JSON of errors that are found before the handler is asked.
+  const char* error_field = "error";
 };
 
 struct HttpServerOptions {

@@ -69,6 +69,12 @@ bool apply_value(std::string_view word, MountOptions& options) {
     options.store = std::string(value);
   } else if (name == "fsname") {
     options.fuse.fsname = std::string(value);
+  } else if (name == "uidmap") {
+    options.fuse.ids.users = IdMap::parse(value);
+  } else if (name == "gidmap") {
+    options.fuse.ids.groups = IdMap::parse(value);
+  } else if (name == "squash") {
+    options.fuse.ids.squash = parse_squash(value);
   } else if (name == "max_threads") {
     options.fuse.max_threads = parse_threads(value);
   } else {
@@ -96,6 +102,11 @@ void parse_mount_options(std::string_view text, MountOptions& options) {
     text.remove_prefix(std::min(word.size() + 1, text.size()));
     if (!word.empty()) apply(word, options);
   }
+  const IdMapping& ids = options.fuse.ids;
+  if (ids.squash && !(ids.users.empty() && ids.groups.empty()))
+    throw UserError(EINVAL,
+                    "mount option squash shows one owner for all files; leave out uidmap and "
+                    "gidmap");
 }
 
 FuseMount::Transport parse_transport(std::string_view text) {
@@ -122,6 +133,10 @@ std::string mount_options_text(const FuseMount::Options& options, bool read_only
   add(options.noxattr, "noxattr");
   add(!options.acl, "noacl");
   add(options.writeback, "writeback");
+  if (!options.ids.users.empty()) text += ",uidmap=" + options.ids.users.text();
+  if (!options.ids.groups.empty()) text += ",gidmap=" + options.ids.groups.text();
+  if (const auto& squash = options.ids.squash)
+    text += ",squash=" + std::to_string(squash->uid) + ":" + std::to_string(squash->gid);
   return text + ",transport=" + transport_text(options.transport);
 }
 

@@ -96,7 +96,7 @@ Descriptor listen_unix(const std::string& path, mode_t mode) {
     throw_errno("make socket " + path);
   if (::fchmodat(address.directory(), address.name().c_str(), mode, 0) != 0)
     throw_errno("set the mode of socket " + path);
-  if (::listen(listener.get(), 128) != 0) throw_errno("listen on socket " + path);
+  if (::listen(listener.get(), SOMAXCONN) != 0) throw_errno("listen on socket " + path);
   return listener;
 }
 

@@ -97,6 +97,27 @@ TEST_F(RepositoryTest, CommitsADetachedVolume) {
   EXPECT_EQ(read_file(*world_->attach("a"), "f"), pattern(100'000, 1));
 }
 
+TEST_F(RepositoryTest, SnapshotsGoToTheTrashWithTheirVolumeAndComeBack) {
+  create("a");
+  write_file(*world_->attach("a"), "f", pattern(100'000, 1));
+  world_->create_snapshot("a", "s", {});
+  world_->create_snapshot("a", "t", {});
+  EXPECT_NE(world_->volume("a").root_digest, "");
+  world_->remove_volume("a", Repository::WithSnapshots::kToo);
+  EXPECT_THAT(world_->snapshots(""), testing::IsEmpty());
+  EXPECT_EQ(failure_of([&] { world_->snapshot("s"); }).first, ENOENT);
+  create("a");  // the name is free
+  world_->create_snapshot("a", "s", {});
+  world_->remove_volume("a", Repository::WithSnapshots::kToo);
+  world_.crash();
+  world_->restore_volume("a");
+  EXPECT_EQ(world_->snapshots("a").size(), 1u);
+  world_->remove_volume("a", Repository::WithSnapshots::kToo);
+  EXPECT_EQ(world_->purge_trash(std::numeric_limits<std::int64_t>::max()), 2u);
+  EXPECT_THAT(world_->trash(), testing::IsEmpty());
+  EXPECT_TRUE(world_->fsck().problems.empty());
+}
+
 TEST_F(RepositoryTest, MovesRemovedVolumesToTheTrashAndBack) {
   create("a");
   write_file(*world_->attach("a"), "f", pattern(100'000, 1));

@@ -53,12 +53,13 @@ class FakeRepository : public Repository {
     return with_counts(find_volume(name));
   }
 
-  void remove_volume(const std::string& name) override {
+  using Repository::remove_volume;
+  void remove_volume(const std::string& name, WithSnapshots snapshots) override {
     const MutexLock lock(mutex_);
     const VolumeInfo info = with_counts(find_volume(name));
     if (info.attached) throw UserError(EBUSY, "Volume(" + name + ") is in use");
     if (info.row.protect) throw UserError(EBUSY, "Volume(" + name + ") is protected");
-    if (info.snapshots != 0)
+    if (info.snapshots != 0 && snapshots == WithSnapshots::kRefuse)
       throw UserError(EBUSY, "Volume(" + info.row.name + ") has (" +
                                  std::to_string(info.snapshots) + ") snapshots");
     trash_.push_back(info);
