@@ -61,12 +61,10 @@ void FileChange::count(const Uncounted& range) {
     counted.stamp = stamp(range.ino);
     if (const FileData* data = head_.active().find_data(range.ino)) active = data->shape();
   }
-  FileView::Layers layers{};
-  std::size_t at = 0;
-  layers[at++] = &active;
+  FileView::Layers layers{&active};
   const auto& frozen = counted.stamp.frozen;
   for (auto overlay = frozen.rbegin(); overlay != frozen.rend(); ++overlay) {
-    layers[at++] = (*overlay)->find_data(range.ino);
+    layers.push_back((*overlay)->find_data(range.ino));
   }
   FileView view(layers, counted.stamp.base->tree, range.ino, Wait::kAllowed);
   counted.present = *view.count_present(range.first, range.last, kNoBudget);
@@ -169,7 +167,7 @@ void FileChange::check_older(FileView& view, std::uint64_t begin, std::uint64_t 
   if (begin >= end) return;
   std::vector<Piece> pieces;
   view.find_pieces(begin, end - begin, pieces);
-  for (const Piece& piece : pieces) head_.store().objects().read(piece.ptr.digest, Wait::kRefused);
+  for (const Piece& piece : pieces) head_.store().objects().probe(piece.ptr.digest, Wait::kRefused);
 }
 
 void FileChange::resize(Transaction& transaction, Ino ino, InodeRecord& inode, std::uint64_t size) {

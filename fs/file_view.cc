@@ -16,11 +16,10 @@ constexpr std::uint64_t regions_up(std::uint64_t bytes) {
 }
 
 FileView::Layers layers_of(Head& head, Ino ino) REQUIRES(head.gate()) {
-  FileView::Layers out{};
-  std::size_t count = 0;
-  out[count++] = head.active().find_data(ino);
+  FileView::Layers out;
+  out.push_back(head.active().find_data(ino));
   for (auto frozen = head.frozen().rbegin(); frozen != head.frozen().rend(); ++frozen) {
-    out[count++] = frozen->overlay->find_data(ino);
+    out.push_back(frozen->overlay->find_data(ino));
   }
   return out;
 }
@@ -90,11 +89,10 @@ struct FileView::Target {
 };
 
 FileView::FileView(const Layers& layers, const Tree& base, Ino ino, Wait wait)
-    : layers_{}, base_(base), ino_(ino), wait_(wait), base_end_(kNoRegion) {
-  std::size_t count = 0;
+    : base_(base), ino_(ino), wait_(wait), base_end_(kNoRegion) {
   for (const FileData* layer : layers) {
     if (layer == nullptr) continue;
-    layers_[count++] = layer;
+    layers_.push_back(layer);
     base_end_ = std::min(base_end_, regions_up(layer->base_limit()));
   }
 }
@@ -126,7 +124,7 @@ void FileView::find_pieces(std::uint64_t offset, std::uint64_t size, std::vector
 
 /// [begin, end) lies in one block; `layer` and older ones decide.
 void FileView::resolve(std::uint64_t begin, std::uint64_t end, std::size_t layer, Target& target) {
-  if (layer == layers_.size() || layers_[layer] == nullptr) {
+  if (layer == layers_.size()) {
     const std::uint64_t region = begin / kRegionBytes;
     target.region(begin, end, region < base_end_ ? base_region(region) : nullptr);
     return;
@@ -158,7 +156,7 @@ void FileView::resolve(std::uint64_t begin, std::uint64_t end, std::size_t layer
     const std::uint64_t to = std::min(end, start + range.end);
     if (from >= to) continue;
     rest(done, from);
-    target.copy(from, to, block.bytes.get() + (from - start));
+    target.copy(from, to, block.bytes.at(static_cast<std::uint32_t>(from - start)));
     done = to;
   }
   rest(done, end);
@@ -184,7 +182,6 @@ bool FileView::present(std::uint64_t block) {
   const std::uint64_t region = block / kBlocksPerRegion;
   const std::size_t index = block % kBlocksPerRegion;
   for (const FileData* layer : layers_) {
-    if (layer == nullptr) break;
     if (layer->blocks().contains(block)) return true;
     if (layer->is_hole(block)) return false;
     const auto shared = layer->shared().find(region);
@@ -236,7 +233,6 @@ FileView::Found FileView::find_block(std::uint64_t first, std::uint64_t last, bo
 bool FileView::untouched(std::uint64_t region) const {
   const std::uint64_t first = region * kBlocksPerRegion;
   for (const FileData* layer : layers_) {
-    if (layer == nullptr) break;
     const auto block = layer->blocks().lower_bound(first);
     if (block != layer->blocks().end() && block->first < first + kBlocksPerRegion) return false;
     if (layer->shared().contains(region)) return false;
@@ -261,7 +257,6 @@ const RegionRecord* FileView::base_region(std::uint64_t region) {
 std::uint64_t FileView::next_region(std::uint64_t region, std::uint64_t end) {
   std::uint64_t next = end;
   for (const FileData* layer : layers_) {
-    if (layer == nullptr) break;
     const auto block = layer->blocks().lower_bound(region * kBlocksPerRegion);
     if (block != layer->blocks().end()) next = std::min(next, block->first / kBlocksPerRegion);
     const auto shared = layer->shared().lower_bound(region);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -36,7 +36,8 @@ void fetch_pieces(Objects& objects, std::span<const Piece> pieces, std::span<std
 /// For one thread; inline content is not its business.
 class FileView {
  public:
-  using Layers = std::array<const FileData*, Head::kMaxFrozen + 1>;
+  /// A head that was recovered on a full disk has more frozen generations than kMaxFrozen.
+  using Layers = boost::container::small_vector<const FileData*, Head::kMaxFrozen + 1>;
 
   /// `layers` newest first, null where a generation says nothing about the file. Tree reads use
   /// `wait`; WouldBlock and CorruptionError pass through every method.
@@ -76,7 +77,7 @@ class FileView {
   std::uint64_t next_region(std::uint64_t region, std::uint64_t end);
   void load(std::uint64_t region);
 
-  Layers layers_;
+  Layers layers_;  ///< no null
   const Tree& base_;
   const Ino ino_;
   const Wait wait_;

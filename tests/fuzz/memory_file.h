@@ -23,7 +23,7 @@ class MemoryFile final : public File {
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     if (offset >= bytes_.size()) return 0;
     const std::size_t size = std::min<std::size_t>(out.size(), bytes_.size() - offset);
-    std::memcpy(out.data(), bytes_.data() + offset, size);
+    if (size > 0) std::memcpy(out.data(), bytes_.data() + offset, size);
     return size;
   }
   void write_at(std::uint64_t, ByteView) override { refuse(); }

@@ -71,7 +71,9 @@ class FaultPlan {
   /// Called before each call goes to the disk, without a lock held; may throw to fail it.
   void set_hook(std::function<void(DiskCall, const std::string& path)> hook) {
     const MutexLock lock(mutex_);
-    hook_ = std::make_shared<std::function<void(DiskCall, const std::string&)>>(std::move(hook));
+    hook_ = nullptr;
+    if (hook)
+      hook_ = std::make_shared<std::function<void(DiskCall, const std::string&)>>(std::move(hook));
   }
 
   void enter(DiskCall call, const std::string& path) {
