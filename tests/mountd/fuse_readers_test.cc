@@ -188,8 +188,8 @@ TEST(FuseReaders, StopBeforeRunEndsItAtOnce) {
 TEST(FuseReaders, TheLeadPassesOnThousandsOfTimes) {
   Mutex mutex;
   CondVar changed;
-  int waiting GUARDED_BY(mutex) = 0;
-  int answered GUARDED_BY(mutex) = 0;
+  int waiting = 0;  // both under the mutex
+  int answered = 0;
   PipeReaders pipe(6, [&](char request) {
     const MutexLock lock(mutex);
     if (request == 'w') {
