@@ -9,14 +9,15 @@
 #include <utility>
 
 #include "store/base/about_to_wait.h"
+#include "store/base/background.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
 namespace varve {
 namespace {
 
-/// A small change dirties a block of a file or some nodes.
-constexpr std::uint64_t kSmallestChangeBytes = kBlockBytes;
+/// A small change dirties some records, or a small part of a block.
+constexpr std::uint64_t kSmallestChangeBytes = 2048;
 /// Failed rounds are tried again after this long when there is no interval.
 constexpr std::uint32_t kRetryMs = 1000;
 
@@ -405,6 +406,7 @@ void Committer::request() {
 
 void Committer::background() {
   ::pthread_setname_np(::pthread_self(), "varve-commit");
+  work_in_background();  // its workers inherit it
   const std::uint32_t wait_ms = limits_.interval_ms;
   bool retry = false;
   for (;;) {

@@ -94,8 +94,8 @@ class FileChange {
                     ByteView data, std::uint64_t size);
   void write_blocks(Transaction& transaction, Ino ino, InodeRecord& inode, std::uint64_t offset,
                     ByteView data) REQUIRES(head_.gate());
-  /// Reads what a partly written block keeps, so that damage there is the writer's error and not
-  /// the commit's.
+  /// Looks whether what a partly written block keeps can be read, so that damage there is the
+  /// writer's error and not the commit's.
   void check_edges(FileView& view, std::uint64_t offset, std::uint64_t end, std::uint64_t size);
   void check_older(FileView& view, std::uint64_t begin, std::uint64_t end);
 

@@ -5,13 +5,14 @@
 #include <array>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "store/base/error.h"
 
 namespace varve {
 namespace {
 
-constexpr std::size_t kBlockMemory = kBlockBytes + 160;  // with its map node and ranges
+constexpr std::size_t kBlockMemory = 176;  // besides its bytes: map node, ranges, allocator
 constexpr std::size_t kHoleMemory = 64;
 constexpr std::size_t kSharedMemory = 640;
 
@@ -41,15 +42,34 @@ void add_range(std::vector<FileData::Block::Range>& ranges, std::uint32_t begin,
 
 }  // namespace
 
+void FileData::BlockBytes::cover(std::uint32_t begin, std::uint32_t end) {
+  begin = begin / kStepBytes * kStepBytes;
+  end = (end + kStepBytes - 1) / kStepBytes * kStepBytes;
+  if (size() != 0) {
+    begin = std::min(begin, begin_);
+    end = std::max(end, end_);
+    if (begin == begin_ && end == end_) return;
+  }
+  auto bytes = std::make_unique_for_overwrite<std::byte[]>(end - begin);
+  if (size() != 0) std::memcpy(bytes.get() + (begin_ - begin), bytes_.get(), size());
+  bytes_ = std::move(bytes);
+  begin_ = begin;
+  end_ = end;
+}
+
 void FileData::write(std::uint64_t offset, ByteView data) {
   ++changes_;
   while (!data.empty()) {
     const std::uint64_t begin = offset % kBlockBytes;
     const std::size_t size = std::min<std::uint64_t>(kBlockBytes - begin, data.size());
     Block& block = block_for(offset / kBlockBytes);
-    std::memcpy(block.bytes.get() + begin, data.data(), size);
-    add_range(block.written, static_cast<std::uint32_t>(begin),
-              static_cast<std::uint32_t>(begin + size));
+    const auto from = static_cast<std::uint32_t>(begin);
+    const auto to = static_cast<std::uint32_t>(begin + size);
+    memory_bytes_ -= block.bytes.size();
+    block.bytes.cover(from, to);
+    memory_bytes_ += block.bytes.size();
+    std::memcpy(block.bytes.at(from), data.data(), size);
+    add_range(block.written, from, to);
     offset += size;
     data = data.subspan(size);
   }
@@ -119,7 +139,6 @@ FileData::Block& FileData::block_for(std::uint64_t index) {
   const auto at = blocks_.lower_bound(index);
   if (at != blocks_.end() && at->first == index) return at->second;
   Block block;
-  block.bytes = std::make_unique_for_overwrite<std::byte[]>(kBlockBytes);
   block.zero_below = zero_below(index);
   remove_hole(index, index + 1);
   memory_bytes_ += kBlockMemory;
@@ -183,8 +202,8 @@ void FileData::remove_hole(std::uint64_t first, std::uint64_t last) {
 void FileData::erase_blocks(std::uint64_t first, std::uint64_t last) {
   auto at = blocks_.lower_bound(first);
   while (at != blocks_.end() && at->first < last) {
+    memory_bytes_ -= kBlockMemory + at->second.bytes.size();
     at = blocks_.erase(at);
-    memory_bytes_ -= kBlockMemory;
   }
 }
 

@@ -21,14 +21,33 @@ class FileData {
  public:
   static constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
+  /// The part of a block that has been written to, in steps of kStepBytes: a small file takes as
+  /// much memory as it has bytes, about.
+  class BlockBytes {
+   public:
+    static constexpr std::uint32_t kStepBytes = 1024;
+
+    /// Makes [begin, end) part of it; what it adds has any content.
+    void cover(std::uint32_t begin, std::uint32_t end);
+    /// At an offset inside the block that is covered.
+    std::byte* at(std::uint32_t offset) { return bytes_.get() + (offset - begin_); }
+    const std::byte* at(std::uint32_t offset) const { return bytes_.get() + (offset - begin_); }
+    std::size_t size() const { return end_ - begin_; }
+
+   private:
+    std::unique_ptr<std::byte[]> bytes_;
+    std::uint32_t begin_ = 0;
+    std::uint32_t end_ = 0;
+  };
+
   /// One 16 KiB block with bytes written in this generation.
   struct Block {
     struct Range {
       std::uint32_t begin = 0;  ///< inside the block
       std::uint32_t end = 0;
     };
-    std::unique_ptr<std::byte[]> bytes;  ///< kBlockBytes
-    std::vector<Range> written;          ///< ascending, disjoint, not adjacent; empty after a cut
+    BlockBytes bytes;            ///< covers what is written
+    std::vector<Range> written;  ///< ascending, disjoint, not adjacent; empty after a cut
     /// What the rest of the block shows: zeros, or the older state.
     bool zero_below = false;
     bool whole() const {
@@ -55,7 +74,7 @@ class FileData {
   std::size_t memory_bytes() const { return memory_bytes_; }
   /// Grows with every change: equal numbers of one object mean that nothing changed between.
   std::uint64_t changes() const { return changes_; }
-  /// The same blocks without their bytes (null), holes, limit and shared regions: enough to tell
+  /// The same blocks without their bytes (none), holes, limit and shared regions: enough to tell
   /// what is present, at a small part of the cost.
   FileData shape() const;
 

@@ -100,9 +100,10 @@ void Head::wait_for_gate() {
   while (closed_) gate_opened_.wait(gate_);
 }
 
-void Head::fetch(const Digest& digest) {
+void Head::fetch(const WouldBlock& missing) {
+  if (missing.probed) return cache_.objects().probe(missing.digest, Wait::kAllowed);
   // Into the object cache: what is missing may be a node or a file's content.
-  cache_.objects().read(digest, Wait::kAllowed);
+  cache_.objects().read(missing.digest, Wait::kAllowed);
 }
 
 }  // namespace varve

@@ -86,7 +86,7 @@ class Head {
 
  private:
   void wait_for_gate() REQUIRES(gate_);
-  void fetch(const Digest& digest) EXCLUDES(gate_);
+  void fetch(const WouldBlock& missing) EXCLUDES(gate_);
 
   Store& store_;
   NodeCache& cache_;
@@ -104,7 +104,7 @@ class Head {
 template <class Body>
 auto Head::run(Body&& body) -> decltype(body()) {
   for (;;) {
-    Digest missing;
+    WouldBlock missing;
     std::shared_ptr<const Base> held;  // what is missing stays readable until it was fetched
     {
       MutexLock lock(gate_);
@@ -112,7 +112,7 @@ auto Head::run(Body&& body) -> decltype(body()) {
       try {
         return body();
       } catch (const WouldBlock& would_block) {
-        missing = would_block.digest;
+        missing = would_block;
         held = base_;
       }
     }

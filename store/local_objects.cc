@@ -155,6 +155,13 @@ SharedBytes LocalObjects::read(const Digest& digest, Wait wait) {
   return parts_->load(digest);
 }
 
+void LocalObjects::probe(const Digest& digest, Wait wait) {
+  if (parts_->sound.noted_lately(digest) || parts_->cache.find(digest)) return;
+  if (wait == Wait::kRefused) throw WouldBlock{digest, true};
+  about_to_wait();
+  if (!parts_->has_sound_record(digest)) parts_->load(digest);  // the other copy, or what is wrong
+}
+
 std::optional<Placement> LocalObjects::find(const Digest& digest) {
   const std::optional<ObjectState> state = parts_->index->find(digest);
   if (!state || state->lost()) return std::nullopt;
@@ -162,6 +169,20 @@ std::optional<Placement> LocalObjects::find(const Digest& digest) {
 }
 
 ReadPins& LocalObjects::pins() { return parts_->pins; }
+
+bool LocalObjects::Parts::has_sound_record(const Digest& digest) {
+  const std::optional<ObjectState> state = index->find(digest);
+  if (!state || state->lost()) return false;
+  try {
+    segments->check(digest, state->placement.primary, state->placement.stored_bytes);
+  } catch (const StoreError& error) {
+    if (!speaks_of_bytes(error)) throw;
+    return false;
+  }
+  object_reads.fetch_add(1, std::memory_order_relaxed);
+  sound.note(digest);
+  return true;
+}
 
 void LocalObjects::Parts::remember(const Digest& digest, const SharedBytes& content) {
   cache.insert(digest, content, content->size() + kCacheEntryBytes);
@@ -204,12 +225,14 @@ SharedBytes LocalObjects::Parts::load(const Digest& digest) {
     try {
       const SharedBytes content = load_from(digest, state->placement, Whose::kAnyone);
       remember(digest, content);
+      sound.note(digest);
       return content;
     } catch (const StoreError& error) {
       if (!speaks_of_bytes(error)) throw;
       // A place is never used twice. If the object lies elsewhere now, or nowhere, what was read
       // was the file or the hole that it had left.
       if (!is_at(digest, state->placement)) continue;
+      sound.forget(digest);
       index->note_damaged(digest);
       throw CorruptionError(name + " is damaged: " + error.what());
     }

@@ -79,6 +79,7 @@ class LocalObjects final : public Objects, public ObjectCheck {
   // --- reading ---
 
   SharedBytes read(const Digest& digest, Wait wait) override;
+  void probe(const Digest& digest, Wait wait) override;
   /// Where and how large an object is; empty if it is not there. A dead object that was not
   /// reclaimed yet is there.
   std::optional<Placement> find(const Digest& digest);

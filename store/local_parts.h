@@ -14,6 +14,7 @@
 #include "store/local_objects.h"
 #include "store/reclaim.h"
 #include "store/segment_set.h"
+#include "store/sound_objects.h"
 
 namespace varve {
 
@@ -54,6 +55,9 @@ struct LocalObjects::Parts {
   std::optional<Placement> deduplicable(const Digest& digest, const Index::Held& held,
                                         ObjectKind kind);
   void remember(const Digest& digest, const SharedBytes& content);
+  /// True if the first copy's record has the right checksums. What is wrong otherwise is left to
+  /// load().
+  bool has_sound_record(const Digest& digest);
 
   /// Tells the index which segments were sealed.
   void note_segments();
@@ -66,6 +70,7 @@ struct LocalObjects::Parts {
   std::unique_ptr<Index> index;  // after the pins, which it asks
   std::unique_ptr<SegmentSet> segments;
   ObjectCache cache;
+  SoundObjects sound;
   std::atomic<std::uint64_t> object_reads{0};
 
   /// One reclaim at a time; taken before every lock of index and segments.

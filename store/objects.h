@@ -23,6 +23,11 @@ class Objects {
   /// The whole content, verified against `digest`. With Wait::kRefused throws WouldBlock unless it
   /// is in memory. Damaged or missing: CorruptionError that names the digest.
   virtual SharedBytes read(const Digest& digest, Wait wait) = 0;
+
+  /// Returns if the object can be read, as far as can be told for less than reading it costs: it is
+  /// in memory, was read or written within the last minute, or its record has the right checksum.
+  /// The errors of read. With Wait::kRefused throws WouldBlock unless the answer is in memory.
+  virtual void probe(const Digest& digest, Wait wait) { read(digest, wait); }
 };
 
 /// The births and deaths of one commit. Nothing is visible or durable before Store::commit takes

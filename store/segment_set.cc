@@ -224,25 +224,34 @@ std::shared_ptr<const File> SegmentSet::file_of(SegmentId id) const {
 
 Bytes SegmentSet::read_raw(const Digest& digest, const Location& location,
                            std::uint32_t stored_bytes) const {
+  const ByteView bytes = read_briefly(digest, location, stored_bytes);
+  return Bytes(bytes.begin(), bytes.end());
+}
+
+/// Into memory of the thread, until its next call: a fresh buffer would be cleared first, and given
+/// back to the system.
+ByteView SegmentSet::read_briefly(const Digest& digest, const Location& location,
+                                  std::uint32_t stored_bytes) const {
   const std::shared_ptr<const File> file = file_of(location.segment);
   if (stored_bytes < kRecordHeaderBytes || stored_bytes > record_bytes(kMaxObjectBytes)) {
     throw CorruptionError("object " + digest.hex() + ": impossible size in the index");
   }
-  Bytes bytes(stored_bytes);
-  bytes.resize(file->read_at(location.offset, bytes));
-  return bytes;
+  thread_local Bytes buffer;
+  if (buffer.size() < stored_bytes) buffer.resize(stored_bytes);
+  const std::span<std::byte> bytes(buffer.data(), stored_bytes);
+  return bytes.first(file->read_at(location.offset, bytes));
 }
 
 Bytes SegmentSet::read(const Digest& digest, const Location& location,
                        std::uint32_t stored_bytes) const {
   return open_record(identity_of(location.segment), location.offset, digest,
-                     read_raw(digest, location, stored_bytes));
+                     read_briefly(digest, location, stored_bytes));
 }
 
 void SegmentSet::check(const Digest& digest, const Location& location,
                        std::uint32_t stored_bytes) const {
   check_record(identity_of(location.segment), location.offset, digest,
-               read_raw(digest, location, stored_bytes));
+               read_briefly(digest, location, stored_bytes));
 }
 
 StoredRecord SegmentSet::read_record(const Digest& digest, const Location& location,

@@ -141,6 +141,8 @@ class SegmentSet {
   void sync_names(const std::vector<std::shared_ptr<SegmentWriter>>& writers);
   void refuse_after_failed_sync() const;
   std::shared_ptr<const File> file_of(SegmentId id) const;
+  ByteView read_briefly(const Digest& digest, const Location& location,
+                        std::uint32_t stored_bytes) const;
   Bytes read_raw(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
   std::vector<FooterEntry> entries_of(const File& file, SegmentId id) const;
 

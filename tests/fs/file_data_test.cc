@@ -38,7 +38,7 @@ Bytes shown(const FileData& data) {
     }
     if (at == data.blocks().end()) continue;
     for (const auto& range : at->second.written) {
-      std::memcpy(to + range.begin, at->second.bytes.get() + range.begin, range.end - range.begin);
+      std::memcpy(to + range.begin, at->second.bytes.at(range.begin), range.end - range.begin);
     }
   }
   return out;

@@ -60,8 +60,7 @@ class OperationCodecTest : public testing::Test {
           const auto [begin, end] = block.written[i];
           EXPECT_EQ(begin, same.written[i].begin);
           EXPECT_EQ(end, same.written[i].end);
-          EXPECT_EQ(std::memcmp(block.bytes.get() + begin, same.bytes.get() + begin, end - begin),
-                    0);
+          EXPECT_EQ(std::memcmp(block.bytes.at(begin), same.bytes.at(begin), end - begin), 0);
         }
       }
     }
