@@ -123,6 +123,12 @@ class MappedVolume : public Volume {
   FileSystemFigures statfs() override { return volume_->statfs(); }
   bool read_only() const override { return volume_->read_only(); }
 
+  std::optional<AppliedRequest> applied_before(RequestId id) override {
+    return volume_->applied_before(id);
+  }
+  void answered(RequestId id) override { volume_->answered(id); }
+  void end_resume() override { volume_->end_resume(); }
+
  private:
   static std::uint32_t or_throw(std::optional<std::uint32_t> id, int code) {
     if (!id) throw PosixError(code);

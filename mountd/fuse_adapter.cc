@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -107,72 +108,91 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
   fuse_reply_none(request);
 }
 
-void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  begin(request, RequestType::kMknod);
-  answer(request, [&] {
-    const Attributes made =
-        volume_of(request).make_node(Ino{parent}, name, mode, device, caller_of(request));
+/// Answers a request that gives an inode a name.
+template <class Make>
+void answer_name(fuse_req_t request, fuse_ino_t parent, const char* name, const Make& make) {
+  const auto reply = [&](const Attributes& made) {
     changed(request, parent);
     return NewName{Ino{parent}, name, made};
+  };
+  answer_once(
+      request, [&] { return reply(make(volume_of(request))); },
+      [&](const AppliedRequest& earlier) {
+        return reply(volume_of(request).getattr(earlier.made));
+      });
+}
+
+/// Answers a request after which `directories` are not as they were.
+template <class Change>
+void answer_changed(fuse_req_t request, std::initializer_list<fuse_ino_t> directories,
+                    const Change& change) {
+  const auto reply = [&] {
+    for (const fuse_ino_t directory : directories) changed(request, directory);
+    return Done{};
+  };
+  answer_once(
+      request,
+      [&] {
+        change(volume_of(request));
+        return reply();
+      },
+      [&](const AppliedRequest&) { return reply(); });
+}
+
+void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
+  begin(request, RequestType::kMknod);
+  answer_name(request, parent, name, [&](Volume& volume) {
+    return volume.make_node(Ino{parent}, name, mode, device, caller_of(request));
   });
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
   begin(request, RequestType::kMkdir);
-  answer(request, [&] {
-    const Attributes made =
-        volume_of(request).make_directory(Ino{parent}, name, mode, caller_of(request));
-    changed(request, parent);
-    return NewName{Ino{parent}, name, made};
+  answer_name(request, parent, name, [&](Volume& volume) {
+    return volume.make_directory(Ino{parent}, name, mode, caller_of(request));
   });
 }
 
 void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kSymlink);
-  answer(request, [&] {
-    const Attributes made =
-        volume_of(request).make_symlink(Ino{parent}, name, target, caller_of(request));
-    changed(request, parent);
-    return NewName{Ino{parent}, name, made};
+  answer_name(request, parent, name, [&](Volume& volume) {
+    return volume.make_symlink(Ino{parent}, name, target, caller_of(request));
   });
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
   begin(request, RequestType::kTmpfile);
-  answer(request, [&] {
-    NewFile file{volume_of(request).make_temporary(Ino{parent}, mode, caller_of(request)), *info};
+  const auto reply = [&](const Attributes& made) {
+    NewFile file{made, *info};
     file.file.keep_cache = 1;
     return file;
-  });
+  };
+  answer_once(
+      request,
+      [&] {
+        return reply(volume_of(request).make_temporary(Ino{parent}, mode, caller_of(request)));
+      },
+      [&](const AppliedRequest& earlier) {
+        return reply(volume_of(request).getattr(earlier.made));
+      });
 }
 #endif
 
 void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kLink);
-  answer(request, [&] {
-    const Attributes linked = volume_of(request).link(Ino{ino}, Ino{parent}, name);
-    changed(request, parent);
-    return NewName{Ino{parent}, name, linked};
-  });
+  answer_name(request, parent, name,
+              [&](Volume& volume) { return volume.link(Ino{ino}, Ino{parent}, name); });
 }
 
 void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kUnlink);
-  answer(request, [&] {
-    volume_of(request).unlink(Ino{parent}, name);
-    changed(request, parent);
-    return Done{};
-  });
+  answer_changed(request, {parent}, [&](Volume& volume) { volume.unlink(Ino{parent}, name); });
 }
 
 void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kRmdir);
-  answer(request, [&] {
-    volume_of(request).rmdir(Ino{parent}, name);
-    changed(request, parent);
-    return Done{};
-  });
+  answer_changed(request, {parent}, [&](Volume& volume) { volume.rmdir(Ino{parent}, name); });
 }
 
 RenameMode rename_mode(unsigned flags) {
@@ -204,8 +224,7 @@ void drop_listing_of_moved(FuseConnection& connection, Ino parent, const char* n
 void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
             const char* new_name, unsigned flags) {
   FuseConnection& connection = begin(request, RequestType::kRename);
-  answer(request, [&] {
-    connection.volume->rename(Ino{parent}, name, Ino{new_parent}, new_name, rename_mode(flags));
+  const auto tell = [&] {
     connection.caches.saw_name(Ino{new_parent}, new_name);
     changed(request, parent);
     if (parent != new_parent) {
@@ -214,7 +233,14 @@ void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
       if (flags == RENAME_EXCHANGE) drop_listing_of_moved(connection, Ino{parent}, name);
     }
     return Done{};
-  });
+  };
+  answer_once(
+      request,
+      [&] {
+        connection.volume->rename(Ino{parent}, name, Ino{new_parent}, new_name, rename_mode(flags));
+        return tell();
+      },
+      [&](const AppliedRequest&) { return tell(); });
 }
 
 void readlink(fuse_req_t request, fuse_ino_t ino) {
@@ -256,10 +282,17 @@ SetAttributes changes_of(const struct stat& wanted, int set) {
 
 void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int set, fuse_file_info*) {
   FuseConnection& connection = begin(request, RequestType::kSetattr);
-  answer(request, [&] {
-    connection.races.tell(Ino{ino}, thread_of(request));
-    return Attr{volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
-  });
+  answer_once(
+      request,
+      [&] {
+        connection.races.tell(Ino{ino}, thread_of(request));
+        return Attr{
+            volume_of(request).setattr(Ino{ino}, changes_of(*wanted, set), caller_of(request))};
+      },
+      [&](const AppliedRequest&) {
+        connection.races.tell(Ino{ino}, thread_of(request));
+        return Attr{volume_of(request).getattr(Ino{ino})};
+      });
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
@@ -431,9 +464,17 @@ void write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t siz
   const ByteView bytes = as_bytes({data, size});
   const bool clear_setid = clears_setid(request, *info);
   if (size >= kLongCopy) about_to_wait();
-  const auto body = [request, ino, offset, clear_setid](ByteView view) {
-    volume_of(request).write(Ino{ino}, unsigned_offset(offset), view, clear_setid);
-    return Written{view.size()};
+  const ServedRequest served = served_request(request);
+  ToldAnswered afterwards(connection, served.id);
+  const auto body = [request, served, ino, offset, clear_setid](ByteView view) {
+    const Written reply{view.size()};
+    return make_once(
+        volume_of(request), served,
+        [&] {
+          volume_of(request).write(Ino{ino}, unsigned_offset(offset), view, clear_setid);
+          return reply;
+        },
+        [&](const AppliedRequest&) { return reply; });
   };
   const InlineCall running(connection.inline_writes);
   if (!should_hand_off(connection, running, over_uring(request))) {
@@ -443,8 +484,10 @@ void write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t siz
   struct Held {
     Bytes data;
     FuseTraffic::WriteTicket ticket;
+    ToldAnswered afterwards;
   };
-  auto held = std::make_shared<Held>(Held{Bytes(bytes.begin(), bytes.end()), std::move(ticket)});
+  auto held = std::make_shared<Held>(
+      Held{Bytes(bytes.begin(), bytes.end()), std::move(ticket), std::move(afterwards)});
   answer_slowly(request, [held = std::move(held), body] { return body(held->data); });
 }
 
@@ -486,10 +529,9 @@ void fallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t
                fuse_file_info*) {
   begin(request, RequestType::kFallocate);
   about_to_wait();  // a big file has many regions
-  answer(request, [&] {
-    volume_of(request).allocate(Ino{ino}, allocate_mode(mode), unsigned_offset(offset),
-                                unsigned_offset(length));
-    return Done{};
+  answer_done(request, [&](Volume& volume) {
+    volume.allocate(Ino{ino}, allocate_mode(mode), unsigned_offset(offset),
+                    unsigned_offset(length));
   });
 }
 
@@ -506,6 +548,8 @@ void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset, fus
                      fuse_ino_t to, off_t to_offset, fuse_file_info*, std::size_t size, int flags) {
   begin(request, RequestType::kCopyFileRange);
   about_to_wait();
+  // It may be several changes, and is made again when it comes again: as long as it has no answer,
+  // others see it before or after what they do.
   answer(request, [&] {
     if (flags != 0) throw PosixError(EINVAL);
     // The reply counts in 32 bits.

@@ -128,6 +128,65 @@ void answer(fuse_req_t request, Body&& body) {
   fuse_reply_err(request, code);
 }
 
+/// The request that the calling thread has read: a change that it asks for must be made once,
+/// although the kernel may send it again to the process after this one.
+struct ServedRequest {
+  RequestId id = kNoRequest;
+  bool comes_again = false;
+};
+inline ServedRequest served_request(fuse_req_t request) {
+  const WireRequest& wire = FuseTraffic::wire_request();
+  if (over_uring(request) || !wire.known) return {};
+  return {RequestId{wire.unique}, wire.comes_again};
+}
+
+/// Tells the volume, when it is destroyed, that the request has its answer. Must not outlive the
+/// serving of the connection.
+class ToldAnswered {
+ public:
+  ToldAnswered(FuseConnection& connection, RequestId id) : connection_(&connection), id_(id) {}
+  ~ToldAnswered() {
+    if (connection_ != nullptr) connection_->volume->answered(id_);
+  }
+  ToldAnswered(ToldAnswered&& other) noexcept
+      : connection_(std::exchange(other.connection_, nullptr)), id_(other.id_) {}
+  ToldAnswered& operator=(ToldAnswered&&) = delete;
+
+ private:
+  FuseConnection* connection_;
+  RequestId id_;
+};
+
+/// Makes the change, `body`, or says what it was if an earlier process has made it, `again`. Both
+/// give the same kind of reply.
+template <class Body, class Again>
+auto make_once(Volume& volume, const ServedRequest& served, const Body& body, const Again& again) {
+  if (served.comes_again)
+    if (const auto earlier = volume.applied_before(served.id)) return again(*earlier);
+  const RequestScope scope(served.id);
+  return body();
+}
+
+/// Answers a request for a change.
+template <class Body, class Again>
+void answer_once(fuse_req_t request, const Body& body, const Again& again) {
+  const ServedRequest served = served_request(request);
+  const ToldAnswered afterwards(connection_of(request), served.id);
+  answer(request, [&] { return make_once(volume_of(request), served, body, again); });
+}
+
+/// Answers a request for a change about which there is nothing to say.
+template <class Change>
+void answer_done(fuse_req_t request, const Change& change) {
+  answer_once(
+      request,
+      [&] {
+        change(volume_of(request));
+        return Done{};
+      },
+      [](const AppliedRequest&) { return Done{}; });
+}
+
 /// Counts requests that are answered by threads which should be reading, for a scope.
 class InlineCall {
  public:

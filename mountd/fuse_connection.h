@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "mountd/fuse_directory_races.h"
+#include "mountd/fuse_handshake.h"
 #include "mountd/fuse_kernel_cache.h"
 #include "mountd/fuse_mount.h"
 #include "mountd/fuse_slow_calls.h"
@@ -24,6 +25,7 @@ struct FuseConnection {
 
   std::shared_ptr<Volume> volume;  ///< null once the connection has ended
   const FuseMount::Options options;
+  FuseHandshake handshake;
   FuseTraffic traffic;
   FuseKernelCache caches;
   FuseDirectoryRaces races;

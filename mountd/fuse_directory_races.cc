@@ -13,6 +13,13 @@ void FuseDirectoryRaces::tell(Ino directory, std::uint32_t tid, Clock::time_poin
   slot.until = now + kLately;
 }
 
+void FuseDirectoryRaces::tell_all(Clock::time_point now) {
+  for (Shard& shard : shards_) {
+    const MutexLock lock(shard.mutex);
+    shard.slots.fill({now + kLately, 0, true});
+  }
+}
+
 bool FuseDirectoryRaces::changed(Ino directory, std::uint32_t tid, Clock::time_point now) {
   Shard& shard = shard_of(directory);
   const MutexLock lock(shard.mutex);

@@ -29,6 +29,9 @@ class FuseDirectoryRaces {
   /// Thread `tid` is going to be told `directory`'s attributes. Call before they are read.
   void tell(Ino directory, std::uint32_t tid, Clock::time_point now = Clock::now());
 
+  /// An earlier process may have told anybody anything lately.
+  void tell_all(Clock::time_point now = Clock::now());
+
   /// Thread `tid` has changed `directory`. True if another thread was told lately: then the
   /// kernel must be notified.
   bool changed(Ino directory, std::uint32_t tid, Clock::time_point now = Clock::now());

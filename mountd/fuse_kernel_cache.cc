@@ -112,7 +112,7 @@ void FuseKernelCache::drop_changes(const VolumeChanges& changes) {
 }
 
 bool FuseKernelCache::has_seen(Ino ino) {
-  if (ino == kRootIno) return true;
+  if (ino == kRootIno || resumed_.load(std::memory_order_relaxed)) return true;
   const std::uint64_t page = to_integer(ino) / kInosPerPage;
   Shard& shard = shards_[page % kShards];
   MutexLock lock(shard.mutex);
@@ -121,6 +121,8 @@ bool FuseKernelCache::has_seen(Ino ino) {
 }
 
 void FuseKernelCache::drop_everything() {
+  if (resumed_.load())
+    log_error("fuse", "the kernel may show what was there before; unmount and mount again");
   Names names;
   {
     MutexLock lock(mutex_);

@@ -47,6 +47,11 @@ class FuseKernelCache {
   /// first name.
   void set_has_epochs(bool has_epochs) { has_epochs_.store(has_epochs); }
 
+  /// The kernel was told of inodes and names by an earlier process: it may know any. On kernels
+  /// without epochs a rollback whose changes cannot be read is then answered with an error in the
+  /// log, because names that are not known cannot be dropped.
+  void resume() { resumed_.store(true); }
+
   /// Call before the reply that tells the kernel of the inode.
   void saw(Ino ino);
   /// Also for names that do not exist: the kernel caches their absence.
@@ -88,6 +93,7 @@ class FuseKernelCache {
   const Notify notify_;
   const std::size_t max_names_;
   std::atomic<bool> has_epochs_{false};
+  std::atomic<bool> resumed_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> notifications_{0};
   std::array<Shard, kShards> shards_;

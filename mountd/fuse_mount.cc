@@ -10,11 +10,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <future>
 #include <thread>
 #include <utility>
 
-#include "mountd/fuse_connection.h"
 #include "fs/mapped_volume.h"
+#include "mountd/fuse_connection.h"
 #include "mountd/fuse_device.h"
 #include "mountd/fuse_session.h"
 #include "mountd/mount_point.h"
@@ -67,7 +68,6 @@ void check_uring() {
 }
 
 FuseMount::Options completed(FuseMount::Options options, const Volume& volume) {
-  options.mountpoint = absolute_mount_point(options.mountpoint);
   if (options.fsname.empty()) options.fsname = "varve#" + options.volume;
   options.read_only = options.read_only || volume.read_only();
   options.max_threads = std::max(2u, options.max_threads);
@@ -83,6 +83,9 @@ class ServedMount : public FuseMount {
   ~ServedMount() override;
 
   void start();
+  void resume(const Connection& connection);
+  std::optional<Connection> connection() const override;
+  std::string why_not_kept() const override;
   void unmount(Busy busy) override;
   void wait() override;
   bool alive() const override { return session_->connected(); }
@@ -160,6 +163,44 @@ void ServedMount::start() {
     or_warn([this] { unmount_fuse(options().mountpoint, device_, Detach::kAborting); });
     throw;
   }
+}
+
+void ServedMount::resume(const Connection& connection) {
+  device_ = connection.device;
+  session_ = std::make_unique<FuseSession>(connection_, connection.descriptor);
+  session_->take_over(connection.agreement);
+  std::promise<void> answered;
+  std::future<void> when_answered = answered.get_future();
+  server_ = start_quiet_thread("fuse-session", [this, &answered] {
+    try {
+      session_->answer_again();
+      connection_.volume->end_resume();
+      answered.set_value();
+    } catch (...) {
+      session_->stop();
+      answered.set_exception(std::current_exception());
+    }
+    serve();
+  });
+  try {
+    when_answered.get();
+  } catch (...) {
+    server_.join();
+    throw;
+  }
+}
+
+std::optional<FuseMount::Connection> ServedMount::connection() const {
+  const int descriptor = session_->descriptor();
+  if (descriptor < 0) return std::nullopt;
+  return Connection{descriptor, device_, connection_.handshake.agreement()};
+}
+
+std::string ServedMount::why_not_kept() const {
+  if (transport() == Transport::kUring) return "io_uring cannot be taken over (transport=uring)";
+  if (!connection_.handshake.agreement().kernel_resends())
+    return "this kernel does not send requests again (Linux 6.9 brought it)";
+  return {};
 }
 
 void ServedMount::serve() {
@@ -291,11 +332,22 @@ FuseMount::Figures ServedMount::figures() const {
 }  // namespace
 
 std::unique_ptr<FuseMount> FuseMount::mount(std::shared_ptr<Volume> volume, Options options) {
+  options.mountpoint = absolute_mount_point(options.mountpoint);
   Options complete = completed(std::move(options), *volume);
   check_mount_directory(complete.mountpoint);
   if (complete.transport == Transport::kUring) check_uring();
+  volume = with_mapping(std::move(volume), complete.ids);
   auto mount = std::make_unique<ServedMount>(std::move(volume), std::move(complete));
   mount->start();
+  return mount;
+}
+
+std::unique_ptr<FuseMount> FuseMount::resume(std::shared_ptr<Volume> volume, Options options,
+                                             const Connection& connection) {
+  Options complete = completed(std::move(options), *volume);
+  volume = with_mapping(std::move(volume), complete.ids);
+  auto mount = std::make_unique<ServedMount>(std::move(volume), std::move(complete));
+  mount->resume(connection);
   return mount;
 }
 

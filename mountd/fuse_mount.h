@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "fs/volume.h"
 #include "fs/id_map.h"
+#include "fs/volume.h"
 #include "fs/volume_changes.h"
+#include "mountd/fuse_handshake.h"
 
 namespace varve {
 
@@ -44,9 +46,9 @@ class FuseMount {
     /// directory: users who do not own that directory pay one small request for each path they walk
     /// through it.
     bool acl = true;
+    IdMapping ids;           ///< how owners are shown
     bool writeback = false;  ///< the kernel collects small writes; see docs/operations.md
     Transport transport = Transport::kPlain;
-    IdMapping ids;           ///< how owners are shown
     unsigned max_threads = 16;       ///< FUSE workers at most; they start when needed
     unsigned max_slow_threads = 64;  ///< callers of fsync, and of writes that wait, served at once
   };
@@ -99,6 +101,23 @@ class FuseMount {
   /// Returns when everything that invalidate() began is done: from here programs see the new
   /// state everywhere. Call it after the volume accepts changes again.
   virtual void finish_invalidation() = 0;
+
+  /// A connection that another process can serve.
+  struct Connection {
+    int descriptor = -1;       ///< of /dev/fuse
+    std::uint64_t device = 0;  ///< st_dev of everything in the mount
+    FuseAgreement agreement;
+  };
+  /// Serves a mount that an earlier process has made and served until it died: what that has not
+  /// answered is answered when this returns. `volume` was resumed. Takes connection.descriptor
+  /// over, even when it throws. StoreError with a sentence.
+  static std::unique_ptr<FuseMount> resume(std::shared_ptr<Volume> volume, Options options,
+                                           const Connection& connection);
+  /// For a process after this one; the descriptor is this mount's, to be duplicated at once. None
+  /// when the mount has ended.
+  virtual std::optional<Connection> connection() const { return std::nullopt; }
+  /// Why no other process can take the connection over; empty if one can.
+  virtual std::string why_not_kept() const { return "it is not a kernel's mount"; }
 
   virtual Figures figures() const = 0;
   /// The transport in force.

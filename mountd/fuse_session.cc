@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/fuse_session.h"
 
+#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/uio.h>
@@ -64,14 +65,25 @@ ssize_t read_device(int device, void* buffer, std::size_t size, void* data) {
   const ssize_t got = interruptible_read(device, buffer, size);
   const int error = errno;
   const auto* bytes = static_cast<const std::byte*>(buffer);
+  if (got > 0) connection.handshake.saw_request({bytes, static_cast<std::size_t>(got)});
   connection.traffic.after_read({bytes, got > 0 ? static_cast<std::size_t>(got) : 0},
                                 connection.long_setxattr.load(std::memory_order_relaxed));
   errno = error == ECONNABORTED ? ENODEV : error;
   return got;
 }
 
-ssize_t write_device(int device, iovec* parts, int count, void*) {
-  return ::writev(device, parts, count);
+ssize_t write_device(int device, iovec* parts, int count, void* data) {
+  if (!connection_of_data(data).handshake.saw_reply(parts, count))
+    return ::writev(device, parts, count);
+  std::size_t size = 0;
+  for (int i = 0; i < count; ++i) size += parts[i].iov_len;
+  return static_cast<ssize_t>(size);
+}
+
+/// The kernel sends these in turn with requests, however many of those wait.
+bool overtakes(const WireRequest& request) {
+  return request.opcode == FUSE_FORGET || request.opcode == FUSE_BATCH_FORGET ||
+         request.opcode == FUSE_INTERRUPT;
 }
 
 fuse_session* new_session(FuseConnection& connection) {
@@ -146,6 +158,43 @@ FuseSession::~FuseSession() {
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
+void FuseSession::take_over(const FuseAgreement& agreement) {
+  Bytes request = agreement.narrowed_request();
+  connection_.handshake.begin_replay();
+  connection_.handshake.saw_request(request);
+  fuse_buf buffer{};
+  buffer.mem = request.data();
+  buffer.size = request.size();
+  fuse_session_process_buf(session_, &buffer);
+  if (!agreement.is_same(connection_.handshake.agreement().reply))
+    throw StoreError(EPROTO, connection_.options.mountpoint +
+                                 ": this program would agree on something else with the kernel "
+                                 "than the one that mounted it; unmount and mount again");
+  connection_.handshake.keep(agreement);
+  connection_.caches.resume();
+  connection_.races.tell_all();
+}
+
+/// The kernel puts what it sends again before everything else, so the first new request, or none,
+/// says that this was all. One thread answers: then it is answered, too.
+void FuseSession::answer_again() {
+  if (const int error = notify(notify_resend()); error != 0)
+    throw StoreError(error, "the kernel does not send requests again: " + errno_text(error));
+  SessionTurn turn(session_, connection_);
+  while (connected() && has_request()) {
+    if (!turn.receive()) return;
+    const WireRequest request = FuseTraffic::wire_request();
+    turn.answer();
+    if (!request.comes_again && !overtakes(request)) return;
+  }
+}
+
+bool FuseSession::has_request() const {
+  MutexLock lock(mutex_);
+  pollfd state{device_, POLLIN, 0};
+  return device_ >= 0 && ::poll(&state, 1, 0) > 0 && (state.revents & POLLIN) != 0;
+}
+
 void FuseSession::serve() {
   if (connection_.options.transport == FuseMount::Transport::kUring)
     loop_with_uring();
@@ -193,6 +242,11 @@ bool FuseSession::connected() const {
   if (device_ < 0) return false;
   pollfd state{device_, 0, 0};
   return ::poll(&state, 1, 0) == 0;
+}
+
+int FuseSession::descriptor() const {
+  MutexLock lock(mutex_);
+  return device_;
 }
 
 int FuseSession::notify(ByteView notification) const {

@@ -23,6 +23,14 @@ class FuseSession {
   FuseSession(const FuseSession&) = delete;
   FuseSession& operator=(const FuseSession&) = delete;
 
+  /// In place of the kernel's first request: an earlier process has had the connection and came to
+  /// `agreement` with the kernel. StoreError(EPROTO) if this program would come to another one.
+  void take_over(const FuseAgreement& agreement);
+  /// After take_over(), in the thread that is going to call serve(): makes the kernel send again
+  /// what it has no answer to, and returns when all of that was answered. StoreError if the kernel
+  /// cannot.
+  void answer_again();
+
   /// Answers requests until the connection ends or stop() is called, then lets those under way
   /// finish and closes the device, which ends a connection that is still there. Once, in a thread
   /// of its own.
@@ -32,10 +40,13 @@ class FuseSession {
   bool stop();
   /// True while the kernel still has the connection.
   bool connected() const;
+  /// Of /dev/fuse; -1 after the end.
+  int descriptor() const;
   /// Writes a notification; 0 or an errno (ENODEV after the end).
   int notify(ByteView notification) const;
 
  private:
+  bool has_request() const;
   void loop();
   void loop_with_uring();
 

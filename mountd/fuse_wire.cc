@@ -8,7 +8,10 @@
 namespace varve {
 namespace {
 
-constexpr std::int32_t kNotifyIncEpoch = 8;  // newer than many headers
+// Newer than many headers.
+constexpr std::int32_t kNotifyResend = 7;
+constexpr std::int32_t kNotifyIncEpoch = 8;
+constexpr std::uint64_t kUniqueResend = 1ull << 63;
 
 /// fuse_notify_inval_entry_out since protocol 7.38; before, the flags were padding and ignored.
 struct ExpiredName {
@@ -49,6 +52,8 @@ WireRequest parse_wire(ByteView bytes, bool long_setxattr) {
   if (!read_at(bytes, 0, header)) return request;
   request.known = true;
   request.opcode = header.opcode;
+  request.unique = header.unique & ~kUniqueResend;
+  request.comes_again = (header.unique & kUniqueResend) != 0;
   fuse_write_in write{};
   fuse_setxattr_in setxattr{};
   if (header.opcode == FUSE_WRITE && read_at(bytes, sizeof header, write)) {
@@ -61,6 +66,8 @@ WireRequest parse_wire(ByteView bytes, bool long_setxattr) {
   }
   return request;
 }
+
+Bytes notify_resend() { return notification(kNotifyResend, 0); }
 
 Bytes notify_new_epoch() { return notification(kNotifyIncEpoch, 0); }
 

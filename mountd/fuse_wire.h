@@ -13,6 +13,8 @@ namespace varve {
 struct WireRequest {
   bool known = false;  ///< the rest was read from a request
   std::uint32_t opcode = 0;
+  std::uint64_t unique = 0;  ///< the kernel's number of the request, the same when it comes again
+  bool comes_again = false;  ///< the kernel has sent it before, and has no answer
   bool is_write = false;
   bool from_page_cache = false;   ///< a WRITE of dirty pages
   bool kills_setid = false;       ///< a WRITE by someone without CAP_FSETID
@@ -24,6 +26,7 @@ struct WireRequest {
 WireRequest parse_wire(ByteView bytes, bool long_setxattr);
 
 /// Notifications as they are written to /dev/fuse.
+Bytes notify_resend();     ///< requests that were not answered are sent again (Linux 6.9)
 Bytes notify_new_epoch();  ///< every cached name is looked up again (Linux 6.16)
 Bytes notify_invalid_inode(std::uint64_t ino);  ///< attributes, ACLs and all pages
 /// The name is looked up again before it is used (before Linux 6.2: it is dropped, and what is

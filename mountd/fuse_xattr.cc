@@ -55,15 +55,13 @@ int absent_code(const char* name) {
 void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value,
               std::size_t size, int flags) {
   if (without_xattrs(request, RequestType::kSetxattr)) return;
-  answer(request, [&] {
+  answer_done(request, [&](Volume& volume) {
     check_acl_allowed(request, name);
     if (flags != 0 && flags != XATTR_CREATE && flags != XATTR_REPLACE) throw PosixError(EINVAL);
     const XattrMode mode = flags == XATTR_CREATE    ? XattrMode::kCreate
                            : flags == XATTR_REPLACE ? XattrMode::kReplace
                                                     : XattrMode::kAny;
-    volume_of(request).set_xattr(Ino{ino}, name, as_bytes({value, size}), mode,
-                                 clears_setgid(request, name));
-    return Done{};
+    volume.set_xattr(Ino{ino}, name, as_bytes({value, size}), mode, clears_setgid(request, name));
   });
 }
 
@@ -90,10 +88,9 @@ void listxattr(fuse_req_t request, fuse_ino_t ino, std::size_t size) {
 
 void removexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
   if (without_xattrs(request, RequestType::kRemovexattr)) return;
-  answer(request, [&] {
+  answer_done(request, [&](Volume& volume) {
     check_acl_allowed(request, name);
-    volume_of(request).remove_xattr(Ino{ino}, name);
-    return Done{};
+    volume.remove_xattr(Ino{ino}, name);
   });
 }
 
