@@ -27,8 +27,11 @@ std::int64_t now_ns() {
 
 }  // namespace
 
-LiveMounts::LiveMounts(Repository& repository, std::string store, Mounter mounter)
-    : repository_(repository), store_(std::move(store)), mounter_(std::move(mounter)) {}
+LiveMounts::LiveMounts(Repository& repository, std::string store, Mounter mounter, Keeper* keeper)
+    : repository_(repository),
+      store_(std::move(store)),
+      mounter_(std::move(mounter)),
+      keeper_(keeper) {}
 
 LiveMounts::~LiveMounts() {
   refuse_new(true);
@@ -59,7 +62,10 @@ LiveMount LiveMounts::mount_locked(const MountRequest& request) {
   if (clear_dead_mounts(request.mount_point))
     log_warn("mount", "detached a mount at " + request.mount_point + " whose daemon was gone");
   check_mount_point(request.mount_point, store_);
-  LiveMount about;
+  Entry entry;
+  LiveMount& about = entry.about;
+  // What an earlier mount of the volume has journalled is before it.
+  entry.kept_as.since_lsn = repository_.store().journal().end();
   std::shared_ptr<Volume> volume = attach(request, about);
   FuseMount::Options options = request.options.fuse;
   options.mountpoint = about.mount_point = request.mount_point;
@@ -67,21 +73,89 @@ LiveMount LiveMounts::mount_locked(const MountRequest& request) {
   options.read_only = options.read_only || volume->read_only();
   options.allow_other = request.options.allow_other.value_or(::geteuid() == 0);
   if (::geteuid() != 0) options.nosuid = options.nodev = true;  // fusermount3 insists
-  std::shared_ptr<FuseMount> mount = mounter_(std::move(volume), options);
+  entry.mount = mounter_(std::move(volume), options);
   about.read_only = options.read_only;
-  about.options = mount_options_text(mount->options(), about.read_only);
-  about.transport = mount->transport();
-  about.writeback = mount->options().writeback;
   about.mounted_ns = now_ns();
-  log_info("mount", about.target() + " at " + about.mount_point + " (" + about.options + ")");
+  keep(entry);
+  return add(std::move(entry));
+}
 
+/// Puts a mount that is served on the list.
+LiveMount LiveMounts::add(Entry served) {
+  LiveMount& about = served.about;
+  const FuseMount& mount = *served.mount;
+  about.options = mount_options_text(mount.options(), about.read_only);
+  about.transport = mount.transport();
+  about.writeback = mount.options().writeback;
+  log_info("mount", about.target() + " at " + about.mount_point + " (" + about.options + ")");
   MutexLock lock(mutex_);
   reap();
-  Entry& entry = entries_.emplace_back();
-  entry.about = about;
-  entry.mount = std::move(mount);
+  Entry& entry = entries_.emplace_back(std::move(served));
   entry.watcher = std::thread([this, &entry] { watch(entry); });
-  return about;
+  return entry.about;
+}
+
+/// Lets the mount outlive this process, if that is possible.
+void LiveMounts::keep(Entry& entry) {
+  LiveMount& about = entry.about;
+  const FuseMount& mount = *entry.mount;
+  about.why_not_kept =
+      keeper_ == nullptr ? "the daemon was started without a keeper" : mount.why_not_kept();
+  const std::optional<FuseMount::Connection> connection = mount.connection();
+  if (!about.why_not_kept.empty() || !connection) return;
+  const FuseMount::Options& options = mount.options();
+  KeptMount& kept = entry.kept_as;
+  kept.target = about.target();
+  kept.mount_point = about.mount_point;
+  kept.options = mount_options_text(options, about.read_only) +
+                 ",max_threads=" + std::to_string(options.max_threads);
+  if (options.fsname.find(',') == std::string::npos) kept.options += ",fsname=" + options.fsname;
+  kept.read_only = about.read_only;
+  kept.mounted_ns = about.mounted_ns;
+  kept.volume_id = static_cast<std::uint64_t>(repository_.volume(about.volume).row.id);
+  kept.device = connection->device;
+  kept.agreement = connection->agreement;
+  try {
+    entry.kept = keeper_->keep(kept, connection->descriptor);
+  } catch (const Error& error) {
+    about.why_not_kept = error.what();
+    log_error("mount", about.target() + " will end with the daemon: " + error.what());
+  }
+}
+
+void LiveMounts::resume(KeeperLegacy::Mount legacy) {
+  MutexLock one_at_a_time(mounting_);
+  KeptMount& kept = legacy.about;
+  Entry entry;
+  LiveMount& about = entry.about;
+  const std::size_t at = kept.target.find('@');
+  about.volume = kept.target.substr(0, at);
+  if (at != std::string::npos) about.snapshot = kept.target.substr(at + 1);
+  about.mount_point = kept.mount_point;
+  about.read_only = kept.read_only;
+  about.detached = kept.detached;
+  about.mounted_ns = kept.mounted_ns;
+  MountOptions options;
+  parse_mount_options(kept.options, options);
+  options.fuse.mountpoint = kept.mount_point;
+  options.fuse.volume = kept.target;
+  options.fuse.read_only = kept.read_only;
+  options.fuse.allow_other = options.allow_other.value_or(false);
+  std::shared_ptr<Volume> volume = about.snapshot.empty()
+                                       ? repository_.resume(about.volume)
+                                       : repository_.attach_snapshot(kept.target);
+  entry.mount = FuseMount::resume(std::move(volume), options.fuse,
+                                  {legacy.device.release(), kept.device, kept.agreement});
+  entry.kept = legacy.number;
+  entry.kept_as = std::move(kept);
+  add(std::move(entry));
+}
+
+void LiveMounts::note_detached(Entry& entry) {
+  entry.about.detached = true;
+  if (!entry.kept || entry.ended || entry.kept_as.detached) return;
+  entry.kept_as.detached = true;
+  keeper_->change(*entry.kept, entry.kept_as);
 }
 
 std::shared_ptr<Volume> LiveMounts::attach(const MountRequest& request, LiveMount& about) {
@@ -126,6 +200,7 @@ void LiveMounts::refuse_second_mount(const std::string& volume) const {
 void LiveMounts::watch(Entry& entry) {
   ::pthread_setname_np(::pthread_self(), "mount-watch");
   entry.mount->wait();
+  if (entry.kept) keeper_->forget(*entry.kept);
   log_info("mount", entry.about.target() + " at " + entry.about.mount_point + " has ended");
   MutexLock lock(mutex_);
   entry.ended = true;
@@ -179,7 +254,7 @@ LiveMount LiveMounts::unmount(const std::string& where, FuseMount::Busy busy) {
     about.mount_point = where;
     return about;
   }
-  entry->about.detached = true;
+  note_detached(*entry);
   const auto give_up = std::chrono::steady_clock::now() + kDetachWait;
   while (!entry->ended && std::chrono::steady_clock::now() < give_up)
     changed_.wait_for(mutex_, std::chrono::milliseconds(100));
@@ -201,7 +276,7 @@ void LiveMounts::unmount_all(FuseMount::Busy busy) {
     mount->unmount(busy);
     MutexLock lock(mutex_);
     for (Entry& entry : entries_)
-      if (entry.mount == mount) entry.about.detached = true;
+      if (entry.mount == mount) note_detached(entry);
   }
 }
 

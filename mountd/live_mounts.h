@@ -6,12 +6,14 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "fs/repository.h"
 #include "mountd/fuse_mount.h"
+#include "mountd/keeper/keeper.h"
 #include "mountd/mount_options.h"
 #include "store/base/mutex.h"
 
@@ -35,6 +37,8 @@ struct LiveMount {
   std::string options;
   FuseMount::Transport transport{};
   std::int64_t mounted_ns = 0;  ///< since the epoch
+  /// Why programs would lose it with the daemon; empty: a keeper holds it.
+  std::string why_not_kept;
   FuseMount::Figures figures;
 
   std::string target() const { return snapshot.empty() ? volume : volume + "@" + snapshot; }
@@ -50,7 +54,9 @@ class LiveMounts {
       std::function<std::unique_ptr<FuseMount>(std::shared_ptr<Volume>, FuseMount::Options)>;
 
   /// `repository` must outlive this; `store` is its directory, which must not be mounted over.
-  LiveMounts(Repository& repository, std::string store, Mounter mounter = &FuseMount::mount);
+  /// `keeper` (none: mounts end with this process) must, too.
+  LiveMounts(Repository& repository, std::string store, Mounter mounter = &FuseMount::mount,
+             Keeper* keeper = nullptr);
   /// Unmounts what is left, by force.
   ~LiveMounts();
   LiveMounts(const LiveMounts&) = delete;
@@ -59,6 +65,10 @@ class LiveMounts {
   /// Throws UserError with the remedy: mount point unusable, volume unknown or mounted already, no
   /// /dev/fuse, allow_other without permission, ... and then nothing has changed.
   LiveMount mount(const MountRequest& request);
+
+  /// Serves a mount of the daemon before this one on; to be called before any mount(). When it
+  /// throws, the mount has ended and its programs get errors.
+  void resume(KeeperLegacy::Mount legacy);
 
   /// Unmounts what is at `where`, or the one mount of the target of that name. On return the volume
   /// is detached, unless somebody still uses the files of a detached mount: then `detached` is set
@@ -91,6 +101,8 @@ class LiveMounts {
   struct Entry {
     LiveMount about;
     std::shared_ptr<FuseMount> mount;
+    std::optional<std::uint64_t> kept;  ///< the keeper's number of it
+    KeptMount kept_as;
     std::thread watcher;
     bool ended = false;
   };
@@ -99,6 +111,9 @@ class LiveMounts {
   std::shared_ptr<Volume> attach(const MountRequest& request, LiveMount& about);
   std::string name_of_volume(const MountRequest& request);
   void refuse_second_mount(const std::string& volume) const;
+  void keep(Entry& entry);
+  LiveMount add(Entry entry);
+  void note_detached(Entry& entry) REQUIRES(mutex_);
   void watch(Entry& entry);
   void reap() REQUIRES(mutex_);
   Entry& find(const std::string& where) REQUIRES(mutex_);
@@ -108,6 +123,7 @@ class LiveMounts {
   Repository& repository_;
   const std::string store_;
   const Mounter mounter_;
+  Keeper* const keeper_;
   Mutex mounting_ ACQUIRED_BEFORE(mutex_);  ///< one mount(2) at a time: checks stay true
   mutable Mutex mutex_;
   CondVar changed_;

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "mountd/cli/commands.h"
+#include "mountd/keeper/keeper_process.h"
+#include "mountd/keeper/successor_check.h"
+#include "mountd/spawn.h"
 
 namespace {
 
@@ -39,6 +42,9 @@ int main(int argc, char** argv) {
   ::umask(077);  // SQLite makes its files readable for all, with and without a daemon
   ::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  // How the daemon calls itself; no commands for people.
+  if (!words.empty() && words[0] == "keeper") return varve::run_keeper(varve::kSpawnedDescriptor);
+  if (!words.empty() && words[0] == "keeper-check") return varve::answer_successor_check();
   if (called_by_mount(argc > 0 ? argv[0] : "varve", words))
     return varve::cli::run_mount_helper(words);
   return varve::cli::run_command_line(varve::cli::all_commands(), words);

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "mountd/unix_socket.h"
+
+namespace varve {
+
+/// The descriptor that a program started by spawn() has from its starter.
+inline constexpr int kSpawnedDescriptor = 3;
+
+/// A program to start in a session of its own, with no signal blocked or ignored.
+struct Spawn {
+  std::string program;             ///< a path; "/proc/self/exe" for this one
+  std::vector<std::string> words;  ///< its name first
+  int descriptor = -1;             ///< becomes its kSpawnedDescriptor
+  bool quiet = false;  ///< standard input, output and error are /dev/null; else ours, input apart
+};
+
+/// Starts it with our environment and returns its number; the caller reaps it. StoreError.
+pid_t spawn(const Spawn& spawn);
+
+}  // namespace varve
