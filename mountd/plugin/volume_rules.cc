@@ -100,8 +100,9 @@ OptionWords VolumeRules::complete(const std::string& name, const OptionWords& gi
   for (const Rule& rule : rules_) {
     if (::fnmatch(rule.pattern.c_str(), name.c_str(), 0) != 0) continue;
     for (const auto& [word, value] : rule.options)
-      if (std::none_of(given.begin(), given.end(),
-                       [&](const auto& other) { return excludes(word, other.first); }))
+      if (std::none_of(given.begin(), given.end(), [&, asked = word](const auto& other) {
+            return excludes(asked, other.first);
+          }))
         all.emplace(word, value);
     break;
   }
