@@ -73,6 +73,7 @@ class ControlApi {
   // control_api_daemon.cc
   Json version(const Call& call);
   Json status(const Call& call);
+  Json describe_memory() const;
   Json df(const Call& call);
   Json sync(const Call& call);
   Json list_mounts(const Call& call);

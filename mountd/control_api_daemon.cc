@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "mountd/control_api_call.h"
+#include "mountd/memory_limit.h"
 #include "store/base/error.h"
 
 namespace varve {
@@ -59,6 +60,12 @@ LiveMounts& ControlApi::mounts() {
   return *mounts_;
 }
 
+/// None for a command that has opened the store by itself.
+Json ControlApi::describe_memory() const {
+  if (!hooks_.stop) return nullptr;
+  return {{"bytes", resident_bytes()}, {"limit_bytes", memory_limit_bytes()}};
+}
+
 Json ControlApi::version(const Call&) {
   return {
       {"version", VARVE_VERSION}, {"api_version", 1}, {"daemon", static_cast<bool>(hooks_.stop)}};
@@ -94,6 +101,7 @@ Json ControlApi::status(const Call&) {
            {{"bytes", figures.cache_bytes},
             {"hits", figures.cache_hits},
             {"misses", figures.cache_misses}}},
+          {"memory", describe_memory()},
           {"device_flushes", figures.device_flushes},
           {"object_reads", figures.object_reads},
           {"pending_deletions", repository_.pending_deletions()},

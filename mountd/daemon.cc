@@ -16,6 +16,7 @@
 
 #include "mountd/control_api.h"
 #include "mountd/http_server.h"
+#include "mountd/memory_limit.h"
 #include "mountd/privileges.h"
 #include "mountd/store_location.h"
 #include "mountd/unix_socket.h"
@@ -159,7 +160,8 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options) {
   // The log can only be in a store that exists; a new store is made first.
   const bool exists = Store::exists(disk, options.store);
   if (options.log_to_file && exists) redirect_output(options.store);
-  auto repository = Repository::open(disk, options.store, options.create_store, options.repository);
+  auto repository = Repository::open(disk, options.store, options.create_store,
+                                     within_memory_limit(options.repository));
   if (options.log_to_file && !exists) redirect_output(options.store);
   return std::make_unique<Daemon>(options, std::move(repository));
 }
@@ -169,6 +171,7 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options) {
 void run_daemon(const DaemonOptions& options) {
   const sigset_t signals = block_signals();
   drop_privileges();
+  keep_memory_small();
   if (::chdir("/") != 0) throw_errno("change to the root directory");
   std::unique_ptr<Daemon> daemon;
   try {

@@ -17,6 +17,7 @@
 #include "fs/mapped_volume.h"
 #include "mountd/fuse_connection.h"
 #include "mountd/fuse_device.h"
+#include "mountd/fuse_read_ahead.h"
 #include "mountd/fuse_session.h"
 #include "mountd/mount_point.h"
 #include "mountd/own_descriptors.h"
@@ -158,6 +159,7 @@ void ServedMount::start() {
     session_ = std::make_unique<FuseSession>(connection_, mounted.descriptor);
     server_ = start_quiet_thread("fuse-session", [this] { serve(); });
     run_with_own_descriptors([this] { probe(); });
+    raise_read_ahead(device_);
   } catch (...) {
     // The device may be closed; what is left is a mount that nobody serves.
     or_warn([this] { unmount_fuse(options().mountpoint, device_, Detach::kAborting); });

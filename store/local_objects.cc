@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <unordered_map>
 
-#include "store/base/about_to_wait.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 #include "store/index_rebuild.h"
@@ -151,14 +150,12 @@ void LocalObjects::checkpoint() {
 SharedBytes LocalObjects::read(const Digest& digest, Wait wait) {
   if (SharedBytes content = parts_->cache.find(digest)) return content;
   if (wait == Wait::kRefused) throw WouldBlock{digest};
-  about_to_wait();
   return parts_->load(digest);
 }
 
 void LocalObjects::probe(const Digest& digest, Wait wait) {
   if (parts_->sound.noted_lately(digest) || parts_->cache.find(digest)) return;
   if (wait == Wait::kRefused) throw WouldBlock{digest, true};
-  about_to_wait();
   if (!parts_->has_sound_record(digest)) parts_->load(digest);  // the other copy, or what is wrong
 }
 
@@ -180,7 +177,7 @@ bool LocalObjects::Parts::has_sound_record(const Digest& digest) {
     return false;
   }
   object_reads.fetch_add(1, std::memory_order_relaxed);
-  sound.note(digest);
+  sound.note(digest, SoundObjects::Found::kByChecksum);
   return true;
 }
 
@@ -195,9 +192,11 @@ bool LocalObjects::Parts::is_at(const Digest& digest, const Placement& placement
 
 SharedBytes LocalObjects::Parts::load_from(const Digest& digest, const Placement& placement,
                                            Whose whose) {
+  const Trust trust = sound.digested(digest) ? Trust::kDigested : Trust::kNothing;
   const auto read = [&](const Location& location) {
     object_reads.fetch_add(1, std::memory_order_relaxed);
-    return std::make_shared<const Bytes>(segments->read(digest, location, placement.stored_bytes));
+    return std::make_shared<const Bytes>(
+        segments->read(digest, location, placement.stored_bytes, trust));
   };
   if (!placement.mirror.present()) return read(placement.primary);
   try {
@@ -225,7 +224,7 @@ SharedBytes LocalObjects::Parts::load(const Digest& digest) {
     try {
       const SharedBytes content = load_from(digest, state->placement, Whose::kAnyone);
       remember(digest, content);
-      sound.note(digest);
+      sound.note(digest, SoundObjects::Found::kByDigest);
       return content;
     } catch (const StoreError& error) {
       if (!speaks_of_bytes(error)) throw;

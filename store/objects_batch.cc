@@ -94,7 +94,7 @@ ObjectsBatch::Stored LocalBatch::write(const Digest& digest, ByteView content, O
     // Nodes that were just written are read next; bulk data is not.
     parts.remember(digest, std::make_shared<const Bytes>(content.begin(), content.end()));
   }
-  parts.sound.note(digest);
+  parts.sound.note(digest, SoundObjects::Found::kByDigest);
   const MutexLock lock(state_->mutex);
   Slot& slot = state_->slots[digest];
   ++slot.births;

@@ -242,10 +242,10 @@ ByteView SegmentSet::read_briefly(const Digest& digest, const Location& location
   return bytes.first(file->read_at(location.offset, bytes));
 }
 
-Bytes SegmentSet::read(const Digest& digest, const Location& location,
-                       std::uint32_t stored_bytes) const {
+Bytes SegmentSet::read(const Digest& digest, const Location& location, std::uint32_t stored_bytes,
+                       Trust trust) const {
   return open_record(identity_of(location.segment), location.offset, digest,
-                     read_briefly(digest, location, stored_bytes));
+                     read_briefly(digest, location, stored_bytes), trust);
 }
 
 void SegmentSet::check(const Digest& digest, const Location& location,

@@ -71,7 +71,8 @@ class SegmentSet {
 
   /// The content of `digest` at `location`, verified. Throws CorruptionError that names it, or
   /// StoreError: ENOENT if there is no such segment (any more).
-  Bytes read(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
+  Bytes read(const Digest& digest, const Location& location, std::uint32_t stored_bytes,
+             Trust trust = Trust::kNothing) const;
   /// Checks header and payload checksum of the record, which costs a read and no decoding. Throws
   /// as read().
   void check(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;

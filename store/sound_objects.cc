@@ -8,6 +8,8 @@ namespace {
 
 constexpr unsigned kSecondBits = 24;
 constexpr std::uint64_t kSecondMask = (1u << kSecondBits) - 1;
+constexpr std::uint64_t kDigestedBit = 1u << kSecondBits;
+constexpr std::uint64_t kTagMask = ~(kDigestedBit | kSecondMask);
 
 std::uint64_t second_of(SoundObjects::Clock::time_point time) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch());
@@ -16,7 +18,7 @@ std::uint64_t second_of(SoundObjects::Clock::time_point time) {
 
 struct Place {
   std::size_t slot = 0;
-  std::uint64_t tag = 0;  ///< with zeros for the second
+  std::uint64_t tag = 0;  ///< with zeros for the rest
 };
 
 Place place_of(const Digest& digest, std::size_t slots) {
@@ -24,22 +26,30 @@ Place place_of(const Digest& digest, std::size_t slots) {
   std::uint64_t high = 0;
   std::memcpy(&low, digest.bytes.data(), sizeof low);
   std::memcpy(&high, digest.bytes.data() + sizeof low, sizeof high);
-  return {static_cast<std::size_t>(low % slots), high & ~kSecondMask};
+  return {static_cast<std::size_t>(low % slots), high & kTagMask};
 }
 
 }  // namespace
 
-void SoundObjects::note(const Digest& digest, Clock::time_point now) {
+void SoundObjects::note(const Digest& digest, Found found, Clock::time_point now) {
   const Place place = place_of(digest, kSlots);
-  (*slots_)[place.slot].store(place.tag | second_of(now), std::memory_order_relaxed);
+  const bool by_digest = found == Found::kByDigest || digested(digest);
+  (*slots_)[place.slot].store(place.tag | (by_digest ? kDigestedBit : 0) | second_of(now),
+                              std::memory_order_relaxed);
 }
 
 bool SoundObjects::noted_lately(const Digest& digest, Clock::time_point now) const {
   const Place place = place_of(digest, kSlots);
   const std::uint64_t slot = (*slots_)[place.slot].load(std::memory_order_relaxed);
-  if (slot == 0 || (slot & ~kSecondMask) != place.tag) return false;
+  if (slot == 0 || (slot & kTagMask) != place.tag) return false;
   const std::uint64_t age = (second_of(now) - (slot & kSecondMask)) & kSecondMask;
   return age < static_cast<std::uint64_t>(kLately.count());
+}
+
+bool SoundObjects::digested(const Digest& digest) const {
+  const Place place = place_of(digest, kSlots);
+  const std::uint64_t slot = (*slots_)[place.slot].load(std::memory_order_relaxed);
+  return (slot & kDigestedBit) != 0 && (slot & kTagMask) == place.tag;
 }
 
 void SoundObjects::forget(const Digest& digest) {

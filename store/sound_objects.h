@@ -23,17 +23,22 @@ class SoundObjects {
 
   SoundObjects() : slots_(std::make_unique<Slots>()) {}
 
-  void note(const Digest& digest, Clock::time_point now = Clock::now());
+  /// How far somebody has looked.
+  enum class Found : std::uint8_t { kByChecksum, kByDigest };
+
+  void note(const Digest& digest, Found found, Clock::time_point now = Clock::now());
   bool noted_lately(const Digest& digest, Clock::time_point now = Clock::now()) const;
+  /// True if its content was found to have this digest, at any time that is remembered.
+  bool digested(const Digest& digest) const;
   /// The object was found damaged.
   void forget(const Digest& digest);
 
  private:
   /// Half a megabyte; chunks of 8 GiB.
   static constexpr std::size_t kSlots = 1 << 16;
-  /// 40 bits of the digest that do not choose the slot, and the second of the note in 24 bits; 0 if
-  /// unused. Two digests that agree in 56 bits would be taken for one: an object is then believed
-  /// to be readable, and whoever reads it finds out.
+  /// 39 bits of the digest that do not choose the slot, one that says by digest, and the second of
+  /// the note in 24; 0 if unused. Digests that agree in 55 bits are taken for one: nothing is
+  /// believed of the other but that its checksums are enough.
   using Slots = std::array<std::atomic<std::uint64_t>, kSlots>;
 
   std::unique_ptr<Slots> slots_;

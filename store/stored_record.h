@@ -20,9 +20,15 @@ StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind
 RecordHeader check_record(const SegmentIdentity& identity, std::uint64_t offset,
                           const Digest& digest, ByteView bytes);
 
-/// The same, and gives back the content: decoding, SHA-256. Throws CorruptionError that names the
-/// digest.
+/// What is known of a record before it is read.
+enum class Trust : std::uint8_t {
+  kNothing,
+  kDigested  ///< this process has computed or checked the content's digest: checksums tell damage
+};
+
+/// The same, and gives back the content: decoding, and SHA-256 unless it can be trusted. Throws
+/// CorruptionError that names the digest.
 Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
-                  ByteView bytes);
+                  ByteView bytes, Trust trust = Trust::kNothing);
 
 }  // namespace varve

@@ -58,6 +58,9 @@ void print_status(const Json& status) {
   print_line("dirty:      " + bytes(status["dirty_bytes"]) + " not committed yet");
   print_line("cache:      " + bytes(cache["bytes"]) + ", hits " + count(cache["hits"]) +
              ", misses " + count(cache["misses"]));
+  const Json& memory = status["memory"];
+  if (!memory.is_null())
+    print_line("memory:     " + bytes(memory["bytes"]) + ", limit " + bytes(memory["limit_bytes"]));
   print_line("mounts:     " + std::to_string(status["mounts"].size()));
   for (const Json& mount : status["mounts"]) print_mount(mount);
 }

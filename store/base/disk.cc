@@ -6,12 +6,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "store/base/about_to_wait.h"
 #include "store/base/error.h"
 
 namespace varve {
@@ -52,10 +54,7 @@ class HostFile final : public File {
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> out) const override {
     std::size_t done = 0;
     while (done < out.size()) {
-      const ssize_t count = uninterrupted([&] {
-        return ::pread(fd(), out.data() + done, out.size() - done,
-                       static_cast<off_t>(offset + done));
-      });
+      const ssize_t count = read_once(offset + done, out.subspan(done));
       if (count < 0) fail("read");
       if (count == 0) break;
       done += static_cast<std::size_t>(count);
@@ -106,6 +105,16 @@ class HostFile final : public File {
   const std::string& path() const override { return path_; }
 
  private:
+  /// What is in the page cache comes without a word; else the thread says that it waits.
+  ssize_t read_once(std::uint64_t offset, std::span<std::byte> out) const {
+    iovec part{out.data(), out.size()};
+    const auto at = static_cast<off_t>(offset);
+    const ssize_t there = ::preadv2(fd(), &part, 1, at, RWF_NOWAIT);
+    if (there > 0) return there;
+    about_to_wait();
+    return uninterrupted([&] { return ::pread(fd(), out.data(), out.size(), at); });
+  }
+
   int fd() const { return descriptor_.get(); }
   [[noreturn]] void fail(const char* action) const { throw_errno(path_ + ": " + action); }
   struct stat status() const {

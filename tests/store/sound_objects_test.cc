@@ -15,6 +15,9 @@ using test::flip_bit;
 using test::LocalStore;
 using test::random_content;
 
+constexpr auto kByChecksum = SoundObjects::Found::kByChecksum;
+constexpr auto kByDigest = SoundObjects::Found::kByDigest;
+
 Digest digest_number(std::uint64_t number) { return digest_of(random_content(number, 32)); }
 
 TEST(SoundObjects, RemembersForAMinute) {
@@ -22,7 +25,7 @@ TEST(SoundObjects, RemembersForAMinute) {
   const auto now = SoundObjects::Clock::time_point(seconds(1'000'000));
   const Digest digest = digest_number(1);
   EXPECT_FALSE(sound.noted_lately(digest, now));
-  sound.note(digest, now);
+  sound.note(digest, kByChecksum, now);
   EXPECT_TRUE(sound.noted_lately(digest, now));
   EXPECT_TRUE(sound.noted_lately(digest, now + seconds(59)));
   EXPECT_FALSE(sound.noted_lately(digest, now + seconds(60)));
@@ -32,11 +35,25 @@ TEST(SoundObjects, RemembersForAMinute) {
   EXPECT_FALSE(sound.noted_lately(digest, now));
 }
 
+TEST(SoundObjects, AChecksumIsNoDigestAndDoesNotUndoOne) {
+  SoundObjects sound;
+  const Digest digest = digest_number(1);
+  sound.note(digest, kByChecksum);
+  EXPECT_FALSE(sound.digested(digest));
+  sound.note(digest, kByDigest);
+  EXPECT_TRUE(sound.digested(digest));
+  sound.note(digest, kByChecksum);
+  EXPECT_TRUE(sound.digested(digest));
+  EXPECT_FALSE(sound.digested(digest_number(2)));
+  sound.forget(digest);
+  EXPECT_FALSE(sound.digested(digest));
+}
+
 TEST(SoundObjects, KeepsSomeThousandsAndMixesNoneUp) {
   SoundObjects sound;
   const auto now = SoundObjects::Clock::time_point(seconds(1'000'000));
   int kept = 0;
-  for (std::uint64_t i = 0; i < 10'000; ++i) sound.note(digest_number(i), now);
+  for (std::uint64_t i = 0; i < 10'000; ++i) sound.note(digest_number(i), kByDigest, now);
   for (std::uint64_t i = 0; i < 10'000; ++i)
     if (sound.noted_lately(digest_number(i), now)) ++kept;
   EXPECT_GT(kept, 9'000);
