@@ -90,6 +90,15 @@ void JournalRecordHeader::seal(std::span<std::byte> record, std::uint64_t seed) 
   store_at(record, 0, checksum_of(ByteView(record).subspan(8), seed ^ lsn));
 }
 
+/// Most of what it looks at is zeros, in all files of a journal at each start after a crash.
+std::size_t JournalRecordHeader::find(ByteView bytes) {
+  std::size_t at = 0;
+  for (; at + kJournalRecordHeaderBytes <= bytes.size(); at += 8) {
+    if (load<std::uint32_t>(bytes, at + kJournalRecordMagicAt) == kJournalRecordMagic) break;
+  }
+  return at;
+}
+
 std::optional<JournalRecordHeader> JournalRecordHeader::parse(ByteView bytes) {
   if (bytes.size() < kJournalRecordHeaderBytes) return std::nullopt;
   if (load<std::uint32_t>(bytes, kJournalRecordMagicAt) != kJournalRecordMagic) return std::nullopt;

@@ -85,6 +85,9 @@ struct JournalRecordHeader {
 
   /// Writes the header in front of the payload that `record` holds already, checksum included.
   void seal(std::span<std::byte> record, std::uint64_t seed) const;
+  /// The first multiple of 8 in `bytes` where a header may begin; else where to go on with the
+  /// bytes that come after them, less than a header before their end.
+  static std::size_t find(ByteView bytes);
   /// Empty unless the bytes look like a header. The checksum is not looked at.
   static std::optional<JournalRecordHeader> parse(ByteView bytes);
   /// True if `record` (header and payload) is what was sealed.

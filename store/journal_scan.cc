@@ -33,6 +33,11 @@ class JournalWindow {
                                      static_cast<std::size_t>(size));
   }
 
+  /// All that the buffer has from `offset` on, which is in it.
+  ByteView from(std::uint64_t offset) const {
+    return ByteView(buffer_).subspan(static_cast<std::size_t>(offset - begin_));
+  }
+
  private:
   const File* file_ = nullptr;
   std::uint64_t begin_ = 0;
@@ -149,14 +154,16 @@ class Scanner {
   std::optional<JournalRecordHeader> evidence_after(Lsn bad) {
     for (const JournalRing::Slot& slot : ring_.slots()) {
       std::uint64_t at = kJournalFileHeaderBytes;
-      for (; at + kJournalRecordHeaderBytes <= layout_.file_bytes; at += 8) {
-        const auto head =
-            window_.view(*slot.file, at, kJournalRecordHeaderBytes, layout_.file_bytes);
-        if (!head) break;
-        const auto header = JournalRecordHeader::parse(*head);
+      while (window_.view(*slot.file, at, kJournalRecordHeaderBytes, layout_.file_bytes)) {
+        const ByteView bytes = window_.from(at);
+        const std::size_t skipped = JournalRecordHeader::find(bytes);
+        at += skipped;
+        if (bytes.size() - skipped < kJournalRecordHeaderBytes) continue;  // not all in the window
+        const auto header = JournalRecordHeader::parse(bytes.subspan(skipped));
         if (header && is_evidence(*header, bad, at) && verified(*slot.file, at, *header)) {
           return header;
         }
+        at += 8;
       }
     }
     return std::nullopt;
