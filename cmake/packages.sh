@@ -27,7 +27,7 @@ packages_of() {
       echo bubblewrap busybox-static sqlite3
       ;;
     container)
-      echo podman runc bubblewrap busybox-static uidmap
+      echo docker.io podman runc bubblewrap busybox-static uidmap curl python3
       ;;
     bench)
       echo libbenchmark-dev python3 fio e2fsprogs btrfs-progs sqlite3 postgresql-15

@@ -108,6 +108,12 @@ class Repository {
   /// The one writer of `volume`; EBUSY when attached already. Detached when the last reference is
   /// dropped (everything is committed; lookups and orphans are dropped).
   virtual std::shared_ptr<Volume> attach(const std::string& volume) = 0;
+  /// The same for a volume of RepositoryOptions::resumed, whose mount an earlier process has
+  /// served: unlinked inodes live on until the kernel forgets them, and requests that the earlier
+  /// process has applied are known (Volume::applied_before) until Volume::end_resume.
+  virtual std::shared_ptr<Volume> resume(const std::string& volume) = 0;
+  /// Forgets the requests of the volumes that nobody has resumed.
+  virtual void end_resume() = 0;
   /// A read-only view of a snapshot; any number.
   virtual std::shared_ptr<Volume> attach_snapshot(const std::string& reference) = 0;
 
@@ -115,12 +121,6 @@ class Repository {
   virtual void sync() = 0;
   /// Commits every dirty volume and waits.
   virtual void commit() = 0;
-  /// The same for a volume of RepositoryOptions::resumed, whose mount an earlier process has
-  /// served: unlinked inodes live on until the kernel forgets them, and requests that the earlier
-  /// process has applied are known (Volume::applied_before) until Volume::end_resume.
-  virtual std::shared_ptr<Volume> resume(const std::string& volume) = 0;
-  /// Forgets the requests of the volumes that nobody has resumed.
-  virtual void end_resume() = 0;
   /// Without background threads: one round of commit, deletion and reclaim. True if work was done.
   virtual bool step() = 0;
 

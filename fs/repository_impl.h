@@ -58,9 +58,9 @@ class RepositoryImpl final : public Repository {
   std::vector<PathChange> diff(const std::string& before, const std::string& after) override;
 
   std::shared_ptr<Volume> attach(const std::string& volume) override;
-  std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override;
   std::shared_ptr<Volume> resume(const std::string& volume) override;
   void end_resume() override;
+  std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override;
 
   void sync() override;
   void commit() override;
@@ -136,10 +136,10 @@ class RepositoryImpl final : public Repository {
 
   // repository_attach.cc
   AttachedVolumeSetup setup_of(const std::shared_ptr<Head>& head);
+  std::shared_ptr<Volume> attach(const std::string& name, bool resumed);
   std::shared_ptr<AttachedVolume> attached(VolumeId volume) const;
   void detach(VolumeId volume);
   bool forget_if_clean(VolumeId volume) REQUIRES(admin_mutex_);
-  std::shared_ptr<Volume> attach(const std::string& name, bool resumed);
 
   // repository_check.cc
   std::vector<NamedTree> named_trees();

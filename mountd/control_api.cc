@@ -93,17 +93,24 @@ std::optional<std::uint64_t> ControlApi::Call::size(const char* field) const {
   return bytes;
 }
 
-std::map<std::string, std::string> ControlApi::Call::labels(const char* field) const {
-  std::map<std::string, std::string> labels;
+std::map<std::string, std::string> ControlApi::Call::words(const char* field) const {
+  std::map<std::string, std::string> words;
   const auto found = body.find(field);
-  if (found == body.end() || found->is_null()) return labels;
+  if (found == body.end() || found->is_null()) return words;
   if (!found->is_object()) refuse_field(field, "an object of strings");
   for (const auto& [key, value] : found->items()) {
     if (!value.is_string()) refuse_field(field, "an object of strings");
+    words[key] = value.get<std::string>();
+  }
+  return words;
+}
+
+std::map<std::string, std::string> ControlApi::Call::labels(const char* field) const {
+  const std::map<std::string, std::string> labels = words(field);
+  for (const auto& [key, value] : labels) {
     if (key.empty()) throw UserError(EINVAL, "a label needs a name; write NAME=VALUE");
-    if (key == "container" || key == "size" || key == "snapshot")
+    if (key == "container" || key == "size" || key == "snapshot" || is_option_label(key))
       throw UserError(EINVAL, "label '" + key + "' is reserved; choose another name");
-    labels[key] = value.get<std::string>();
   }
   return labels;
 }
@@ -150,6 +157,7 @@ const std::vector<ControlApi::Route>& ControlApi::routes() {
       {"DELETE", "scrub", &ControlApi::stop_scrub},
       {"POST", "removal-space", &ControlApi::removal_space},
       {"POST", "stop", &ControlApi::stop},
+      {"POST", "upgrade", &ControlApi::upgrade},
       {"GET", "volumes", &ControlApi::list_volumes},
       {"POST", "volumes", &ControlApi::create_volume},
       {"GET", "volumes/*", &ControlApi::inspect_volume},
@@ -158,6 +166,9 @@ const std::vector<ControlApi::Route>& ControlApi::routes() {
       {"POST", "volumes/*/rollback", &ControlApi::rollback},
       {"POST", "trash/*/restore", &ControlApi::restore_volume},
       {"DELETE", "trash", &ControlApi::purge_trash},
+      {"GET", "rules", &ControlApi::list_rules},
+      {"POST", "rules", &ControlApi::add_rule},
+      {"DELETE", "rules", &ControlApi::remove_rule},
       {"GET", "snapshots", &ControlApi::list_snapshots},
       {"POST", "snapshots", &ControlApi::create_snapshot},
       {"GET", "snapshots/*", &ControlApi::inspect_snapshot},

@@ -11,6 +11,7 @@
 #include "fs/repository.h"
 #include "mountd/http_message.h"
 #include "mountd/live_mounts.h"
+#include "mountd/plugin/volume_rules.h"
 
 namespace varve {
 
@@ -22,12 +23,22 @@ class ControlApi {
   struct Hooks {
     /// Asks the daemon to end once the reply was sent. Empty: not a daemon.
     std::function<void()> stop;
+    /// Null: none. Must outlive this.
+    const Keeper* keeper = nullptr;
+    /// Makes the program follow this one once the reply was sent. Empty: not a daemon.
+    std::function<void(const std::string& program)> upgrade;
     /// The ids of the containers that use a volume, for lists. May be empty.
     std::function<std::vector<std::string>(const std::string& volume)> containers;
+    /// Where the volume plugin answers; empty: it does not.
+    std::vector<std::string> plugin_sockets;
+    /// What new volumes get by their names. Null: nothing.
+    VolumeRules* rules = nullptr;
   };
 
   /// `mounts` is null when this process serves no mounts. Both must outlive this.
-  ControlApi(Repository& repository, LiveMounts* mounts, Hooks hooks = {});
+  ControlApi(Repository& repository, LiveMounts* mounts, Hooks hooks);
+  ControlApi(Repository& repository, LiveMounts* mounts)
+      : ControlApi(repository, mounts, Hooks()) {}
 
   /// Never throws: a failure is a reply with a status ≥ 400 and the body
   /// {"error": sentence, "code": word, "errno": number}.
@@ -43,6 +54,7 @@ class ControlApi {
   // control_api_volumes.cc
   Json list_volumes(const Call& call);
   Json create_volume(const Call& call);
+  VolumeOptions creation_options(const Call& call, const std::string& name);
   Json inspect_volume(const Call& call);
   Json change_volume(const Call& call);
   Json remove_volume(const Call& call);
@@ -51,6 +63,7 @@ class ControlApi {
   Json describe(const VolumeInfo& info);
   Json describe(const VolumeInfo& info, const std::vector<std::string>& snapshots);
   void refuse_if_mounted(const std::string& volume);
+  void refuse_if_in_containers(const std::string& volume);
 
   // control_api_snapshots.cc
   Json list_snapshots(const Call& call);
@@ -63,6 +76,12 @@ class ControlApi {
   std::map<VolumeId, std::string> volume_names();
   static void check_reference(const std::string& reference);
   void flush_source(const std::string& reference);
+
+  // control_api_rules.cc
+  Json list_rules(const Call& call);
+  Json add_rule(const Call& call);
+  Json remove_rule(const Call& call);
+  VolumeRules& rules();
 
   // control_api_check.cc
   Json start_scrub(const Call& call);
@@ -80,6 +99,10 @@ class ControlApi {
   Json mount(const Call& call);
   Json unmount(const Call& call);
   Json stop(const Call& call);
+
+  // control_api_upgrade.cc
+  Json upgrade(const Call& call);
+  Json describe_keeper() const;
   LiveMounts& mounts();
 
   Repository& repository_;

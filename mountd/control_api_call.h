@@ -25,6 +25,9 @@ struct ControlApi::Call {
   std::optional<std::uint64_t> number(const char* field) const;
   /// Bytes: a number of bytes or a text as parse_size takes it.
   std::optional<std::uint64_t> size(const char* field) const;
+  /// A map of strings; empty if absent.
+  std::map<std::string, std::string> words(const char* field) const;
+  /// Likewise, of names that a user may give to labels.
   std::map<std::string, std::string> labels(const char* field) const;
   /// The query's value, empty if absent.
   std::string parameter(const char* name) const;

@@ -48,6 +48,8 @@ Json describe_mount(const LiveMount& mount) {
           {"options", mount.options},
           {"transport", transport_text(mount.transport)},
           {"mounted", time_text(mount.mounted_ns)},
+          {"kept", mount.why_not_kept.empty()},
+          {"why_not_kept", mount.why_not_kept},
           {"requests", mount.figures.requests},
           {"requests_total", total},
           {"failures", mount.figures.failures},
@@ -80,6 +82,8 @@ Json ControlApi::status(const Call&) {
   if (hooks_.stop) daemon = {{"pid", ::getpid()}, {"version", VARVE_VERSION}};
   return {{"store", {{"path", store.path()}, {"id", hex_id(store.id())}}},
           {"daemon", std::move(daemon)},
+          {"keeper", describe_keeper()},
+          {"plugin", {{"sockets", hooks_.plugin_sockets}}},
           {"mounts", mounts_ != nullptr ? list_of(mounts_->list()) : Json::array()},
           {"volumes", repository_.volumes().size()},
           {"snapshots", repository_.snapshots("").size()},
@@ -161,12 +165,20 @@ Json ControlApi::mount(const Call& call) {
 
 Json ControlApi::unmount(const Call& call) {
   const std::string where = call.required_text("where");
-  return describe_mount(mounts().unmount(where, busy_from(call.text("busy").value_or(""))));
+  const FuseMount::Busy busy = busy_from(call.text("busy").value_or(""));
+  if (busy == FuseMount::Busy::kRefuse)
+    for (const LiveMount& mount : mounts().list())
+      if (mount.mount_point == where || mount.target() == where)
+        refuse_if_in_containers(mount.volume);
+  return describe_mount(mounts().unmount(where, busy));
 }
 
 Json ControlApi::stop(const Call& call) {
   if (!hooks_.stop) throw UserError(ENOENT, "no daemon runs for this store");
   const FuseMount::Busy busy = busy_from(call.text("busy").value_or(""));
+  // Their mount tables are their own: the kernel would not call a volume busy that they use.
+  if (busy == FuseMount::Busy::kRefuse)
+    for (const LiveMount& mount : mounts().list()) refuse_if_in_containers(mount.volume);
   mounts().refuse_new(true);
   try {
     mounts().unmount_all(busy);

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "mountd/control_api_call.h"
+#include "mountd/plugin/volume_creation.h"
 #include "mountd/size_text.h"
 #include "store/base/error.h"
 
@@ -17,16 +18,6 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-Repository::CreateVolume creation_from(const std::optional<std::string>& name,
-                                       const std::map<std::string, std::string>& labels) {
-  Repository::CreateVolume request;
-  // An empty name that was given is a mistake; without one a name is generated.
-  if (name && name->empty()) throw UserError(EINVAL, "The volume name is empty. Give a name");
-  request.name = name.value_or("");
-  request.labels = labels;
-  return request;
-}
-
 }  // namespace
 
 Json ControlApi::describe(const VolumeInfo& info, const std::vector<std::string>& snapshots) {
@@ -34,8 +25,9 @@ Json ControlApi::describe(const VolumeInfo& info, const std::vector<std::string>
   const std::vector<std::string> containers = hooks_.containers && row.trashed_ns == 0
                                                   ? hooks_.containers(row.name)
                                                   : std::vector<std::string>{};
-  Json labels(row.labels);
-  if (labels.is_null()) labels = Json::object();
+  Json labels = Json::object();
+  for (const auto& [key, value] : row.labels)
+    if (!is_option_label(key)) labels[key] = value;
   labels["container"] = joined(containers);
   labels["size"] = gigabytes_text(info.quota_bytes);
   const std::size_t at = row.source.find('@');
@@ -55,7 +47,7 @@ Json ControlApi::describe(const VolumeInfo& info, const std::vector<std::string>
       {"Protected", row.protect},
       {"Attached", info.attached},
       {"Containers", containers},
-      {"Options", Json::object()}};
+      {"Options", kept_words(row.labels)}};
   if (row.trashed_ns != 0) volume["Trashed"] = time_text(row.trashed_ns);
   return volume;
 }
@@ -81,31 +73,35 @@ Json ControlApi::list_volumes(const Call& call) {
 }
 
 Json ControlApi::create_volume(const Call& call) {
-  Repository::CreateVolume request = creation_from(call.text("name"), call.labels("labels"));
+  const auto name = call.text("name");
+  // An empty name that was given is a mistake; without one a name is generated.
+  if (name && name->empty()) throw UserError(EINVAL, "The volume name is empty. Give a name");
+  const VolumeOptions options = creation_options(call, name.value_or(""));
+  if (options.source) {
+    check_reference(*options.source);
+    flush_source(*options.source);
+  }
+  const VolumeInfo info = create_volume_as(repository_, nullptr, name.value_or(""), options);
+  return describe(info);
+}
+
+/// The fields of the body say the same as the words in "options", and more than they.
+VolumeOptions ControlApi::creation_options(const Call& call, const std::string& name) {
+  OptionWords words = call.words("options");
+  if (const auto source = call.text("source")) words["from"] = *source;
+  if (const auto size = call.size("size")) words["size"] = std::to_string(*size) + "B";
+  if (hooks_.rules != nullptr && !name.empty()) words = hooks_.rules->complete(name, words);
+  VolumeOptions options = parse_volume_options(words);
+  for (const auto& [key, value] : call.labels("labels")) options.labels[key] = value;
   const auto mode = call.number("mode"), uid = call.number("uid"), gid = call.number("gid");
   if (mode.value_or(0) > 07777) throw UserError(EINVAL, "field 'mode' must be at most 07777");
   if (uid.value_or(0) >= 0xffffffff || gid.value_or(0) >= 0xffffffff)
     throw UserError(EINVAL, "fields 'uid' and 'gid' must be below 2^32-1");
-  request.root_mode = static_cast<std::uint32_t>(mode.value_or(0755));
-  // The root directory of a user's own store belongs to the user.
-  request.root_uid = static_cast<std::uint32_t>(uid.value_or(::geteuid()));
-  request.root_gid = static_cast<std::uint32_t>(gid.value_or(::getegid()));
-  const auto quota = call.size("size");
-  const auto source = call.text("source");
-  if (!source) {
-    request.quota_bytes = quota.value_or(kDefaultQuotaBytes);
-    const VolumeInfo info = repository_.create_volume(request);
-    if (call.flag("protect")) repository_.set_protect(info.row.name, true);
-    return describe(repository_.volume(info.row.name), {});
-  }
-  request.quota_bytes = quota.value_or(0);
-  check_reference(*source);
-  flush_source(*source);
-  const VolumeInfo info = repository_.clone_volume(request, *source);
-  // For clone_volume 0 keeps the source's quota; a 0 that was asked for means no limit.
-  if (quota && *quota == 0) repository_.set_quota(info.row.name, 0);
-  if (call.flag("protect")) repository_.set_protect(info.row.name, true);
-  return describe(repository_.volume(info.row.name), {});
+  if (mode) options.mode = static_cast<std::uint32_t>(*mode);
+  if (uid) options.uid = static_cast<std::uint32_t>(*uid);
+  if (gid) options.gid = static_cast<std::uint32_t>(*gid);
+  options.protect = options.protect || call.flag("protect");
+  return options;
 }
 
 Json ControlApi::inspect_volume(const Call& call) {
@@ -136,6 +132,15 @@ void ControlApi::refuse_if_mounted(const std::string& volume) {
   if (!where.empty())
     throw UserError(EBUSY, "volume " + volume + " is mounted at " + where +
                                "; unmount it first (varve umount " + where + ")");
+}
+
+void ControlApi::refuse_if_in_containers(const std::string& volume) {
+  if (!hooks_.containers) return;
+  const std::vector<std::string> users = hooks_.containers(volume);
+  if (!users.empty())
+    throw UserError(
+        EBUSY, "volume " + volume + " is used by containers (mount " + users.front().substr(0, 12) +
+                   (users.size() > 1 ? " and others" : "") + "); stop those containers first");
 }
 
 Json ControlApi::remove_volume(const Call& call) {

@@ -12,17 +12,24 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "mountd/control_api.h"
 #include "mountd/http_server.h"
+#include "mountd/keeper/keeper.h"
+#include "mountd/keeper/keeper_lock.h"
 #include "mountd/memory_limit.h"
+#include "mountd/plugin/plugin_service.h"
 #include "mountd/privileges.h"
 #include "mountd/store_location.h"
+#include "mountd/trash_purge.h"
 #include "mountd/unix_socket.h"
 #include "store/base/disk.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
+#include "store/base/mutex.h"
 
 namespace varve {
 namespace {
@@ -31,6 +38,8 @@ using Clock = std::chrono::steady_clock;
 
 /// How long a daemon that was told to end waits for programs that still use its files.
 constexpr std::chrono::milliseconds kStopWait{5000};
+/// How long the process before this one may hold the store.
+constexpr std::chrono::seconds kLockWait{20};
 constexpr off_t kLogLimitBytes = 16 << 20;
 
 void report(int socket, int code, const std::string& sentence) {
@@ -85,20 +94,30 @@ class Activity {
 /// The parts of a running daemon, taken down in order by its end.
 class Daemon {
  public:
-  Daemon(const DaemonOptions& options, std::unique_ptr<Repository> repository)
+  Daemon(const DaemonOptions& options, std::unique_ptr<Repository> repository, Keeper* keeper,
+         std::vector<KeeperLegacy::Mount> legacy)
       : options_(options),
         repository_(std::move(repository)),
-        mounts_(*repository_, options.store),
-        api_(*repository_, &mounts_, {[this] { stop_ = true; }, {}}) {
+        mounts_(*repository_, options.store, &FuseMount::mount, keeper),
+        keeper_(keeper),
+        rules_(Disk::host(), rules_path(options.store)),
+        api_(*repository_, &mounts_, hooks()) {
+    for (KeeperLegacy::Mount& mount : legacy) resume(std::move(mount));
+    repository_->end_resume();
     if (options.mount) mounts_.mount(*options.mount);
     std::vector<HttpEndpoint> endpoints;
     endpoints.push_back({control_socket_path(options.store),
                          [this](const HttpRequest& request) { return serve(request); }});
-    server_ = std::make_unique<HttpServer>(std::move(endpoints));
+    if (!options.plugin_sockets.empty()) {
+      plugin_.emplace(*repository_, mounts_, rules_, options.plugin_sockets);
+      for (HttpEndpoint& endpoint : plugin_->endpoints()) endpoints.push_back(std::move(endpoint));
+    }
+    server_ = std::make_unique<HttpServer>(std::move(endpoints), server_options());
   }
 
   void run_until_end(const sigset_t& signals) {
-    while (!stop_ && !is_idle()) {
+    while (!stop_ && upgrade().empty() && !is_idle()) {
+      trash_purge_.tick();
       const timespec tick{0, 200'000'000};
       const int signal = ::sigtimedwait(&signals, nullptr, &tick);
       if (signal == SIGTERM || signal == SIGINT) {
@@ -106,6 +125,27 @@ class Daemon {
         return;
       }
     }
+  }
+
+  /// The program that is to follow; empty: none.
+  std::string upgrade() const {
+    const MutexLock lock(upgrade_mutex_);
+    return upgrade_;
+  }
+
+  /// Leaves the mounts to the keeper and the next program. What is being answered at this moment is
+  /// what a killed daemon leaves, and the successor answers it.
+  [[noreturn]] void leave() {
+    mounts_.refuse_new(true);
+    server_->stop();
+    try {
+      repository_->commit();  // the successor has little to replay
+    } catch (const Error& error) {
+      log_warn("daemon", std::string("commit before the upgrade: ") + error.what());
+    }
+    keeper_->upgrade(upgrade());
+    log_info("daemon", "leaves for " + upgrade());
+    ::_exit(0);
   }
 
   void close() {
@@ -119,6 +159,43 @@ class Daemon {
   }
 
  private:
+  ControlApi::Hooks hooks() {
+    ControlApi::Hooks hooks;
+    hooks.stop = [this] { stop_ = true; };
+    hooks.keeper = keeper_;
+    hooks.upgrade = [this](const std::string& program) {
+      const MutexLock lock(upgrade_mutex_);
+      upgrade_ = program;
+    };
+    hooks.containers = [this](const std::string& volume) {
+      return plugin_ ? plugin_->volumes().holders(volume) : std::vector<std::string>{};
+    };
+    hooks.plugin_sockets = options_.plugin_sockets;
+    hooks.rules = &rules_;
+    return hooks;
+  }
+
+  /// With enough threads for every connection a call of the plugin that waits keeps no other up.
+  HttpServerOptions server_options() const {
+    HttpServerOptions options;
+    options.handler_threads +=
+        options.max_connections * static_cast<std::size_t>(options_.plugin_sockets.size());
+    return options;
+  }
+
+  /// The others are served all the same.
+  void resume(KeeperLegacy::Mount mount) {
+    const std::uint64_t number = mount.number;
+    const std::string where = mount.about.target + " at " + mount.about.mount_point;
+    try {
+      mounts_.resume(std::move(mount));
+    } catch (const std::exception& error) {
+      log_error("daemon",
+                where + " could not be taken over, its programs get errors: " + error.what());
+      keeper_->forget(number);
+    }
+  }
+
   HttpReply serve(const HttpRequest& request) {
     activity_.begin();
     HttpReply reply = api_.handle(request);
@@ -132,6 +209,7 @@ class Daemon {
       return false;
     }
     if (options_.mount) return true;
+    if (plugin_) return false;
     return options_.idle_exit_seconds != 0 &&
            activity_.idle_for(std::chrono::seconds(options_.idle_exit_seconds)) &&
            repository_->pending_deletions() == 0 && !repository_->scrub_progress().running;
@@ -151,19 +229,70 @@ class Daemon {
   std::atomic<bool> stop_{false};
   Activity activity_;
   LiveMounts mounts_;
+  Keeper* const keeper_;  ///< null: none
+  mutable Mutex upgrade_mutex_;
+  std::string upgrade_ GUARDED_BY(upgrade_mutex_);
+  VolumeRules rules_;
   ControlApi api_;
+  std::optional<PluginService> plugin_;
+  TrashPurge trash_purge_{*repository_, options_.purge_after_seconds};
   std::unique_ptr<HttpServer> server_;
 };
 
-std::unique_ptr<Daemon> start(const DaemonOptions& options) {
+/// The process that is dying may hold the store for a moment.
+std::unique_ptr<Repository> open_after(const DaemonOptions& options, const KeeperLegacy& legacy) {
+  RepositoryOptions repository = within_memory_limit(options.repository);
+  auto& resumed = repository.resumed.emplace();
+  for (const KeeperLegacy::Mount& mount : legacy.mounts)
+    if (mount.about.target.find('@') == std::string::npos)
+      resumed.emplace(VolumeId{mount.about.volume_id}, mount.about.since_lsn);
+  const auto give_up = Clock::now() + kLockWait;
+  for (;;) {
+    try {
+      return Repository::open(Disk::host(), options.store, false, repository);
+    } catch (const UserError& error) {
+      if (error.code() != EBUSY || Clock::now() >= give_up) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+std::unique_ptr<Daemon> start(const DaemonOptions& options, Keeper* keeper, KeeperLegacy* legacy) {
   Disk& disk = Disk::host();
+  if (legacy != nullptr) {
+    if (options.log_to_file) redirect_output(options.store);
+    auto daemon = std::make_unique<Daemon>(options, open_after(options, *legacy), keeper,
+                                           std::move(legacy->mounts));
+    keeper->ready();
+    return daemon;
+  }
+  refuse_if_kept(options.store);
   // The log can only be in a store that exists; a new store is made first.
   const bool exists = Store::exists(disk, options.store);
   if (options.log_to_file && exists) redirect_output(options.store);
   auto repository = Repository::open(disk, options.store, options.create_store,
                                      within_memory_limit(options.repository));
   if (options.log_to_file && !exists) redirect_output(options.store);
-  return std::make_unique<Daemon>(options, std::move(repository));
+  return std::make_unique<Daemon>(options, std::move(repository), keeper,
+                                  std::vector<KeeperLegacy::Mount>{});
+}
+
+std::unique_ptr<Keeper> make_keeper(const DaemonOptions& options, KeeperLegacy* legacy) {
+  const KeeperHello about{options.store, options.successor, 0};
+  if (legacy != nullptr) return std::make_unique<Keeper>(about, *legacy);
+  if (!options.keeper || options.mount) return nullptr;
+  return std::make_unique<Keeper>(about);
+}
+
+/// The mounts must live on, so nothing is taken down: the keeper starts another one.
+[[noreturn]] void give_up(Keeper& keeper, const std::string& sentence) {
+  log_error("daemon", "cannot take the mounts over: " + sentence);
+  try {
+    keeper.failed(sentence);
+  } catch (const Error& error) {
+    log_error("daemon", error.what());
+  }
+  ::_exit(1);
 }
 
 }  // namespace
@@ -173,20 +302,27 @@ void run_daemon(const DaemonOptions& options) {
   drop_privileges();
   keep_memory_small();
   if (::chdir("/") != 0) throw_errno("change to the root directory");
+  std::optional<KeeperLegacy> legacy;
+  if (options.keeper_socket >= 0) legacy = KeeperLegacy::receive(Descriptor(options.keeper_socket));
+  const auto keeper = make_keeper(options, legacy ? &*legacy : nullptr);
   std::unique_ptr<Daemon> daemon;
   try {
-    daemon = start(options);
+    daemon = start(options, keeper.get(), legacy ? &*legacy : nullptr);
   } catch (const Error& error) {
+    if (legacy) give_up(*keeper, error.what());
     report(options.ready_socket, error.code(), error.what());
     throw;
   } catch (const std::exception& failure) {
+    if (legacy) give_up(*keeper, failure.what());
     report(options.ready_socket, EIO, failure.what());
     throw;
   }
   log_info("daemon", "pid " + std::to_string(::getpid()) + " serves store " + options.store);
   report(options.ready_socket, 0, "ready");
   daemon->run_until_end(signals);
+  if (!daemon->upgrade().empty()) daemon->leave();
   daemon->close();
+  if (keeper) keeper->goodbye();
 }
 
 }  // namespace varve

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/repository.h"
 #include "mountd/live_mounts.h"
@@ -17,6 +19,16 @@ struct DaemonOptions {
   int ready_socket = -1;           ///< where report_ready/report_failure go; -1: nowhere
   /// Mount this first and end when it is unmounted (`varve mount --foreground`).
   std::optional<MountRequest> mount;
+  /// Where the volume plugin answers container engines; empty: it does not. With it the daemon
+  /// does not end of idleness.
+  std::vector<std::string> plugin_sockets;
+  /// Volumes that are in the trash for so long are removed for good; 0: never.
+  std::int64_t purge_after_seconds = 0;
+  /// A keeper holds the mounts while the daemon is dead; not with `mount`.
+  bool keeper = true;
+  std::vector<std::string>
+      successor;           ///< the words after "varve" that start a daemon like this one
+  int keeper_socket = -1;  ///< this daemon is such a successor; -1: it is none
   RepositoryOptions repository;
 };
 
@@ -29,6 +41,8 @@ void run_daemon(const DaemonOptions& options);
 /// Starts a daemon for `store` as a process of its own, detached from the terminal, and returns
 /// when it answers the control socket. When another process takes the store first, that one's
 /// daemon is as good. Throws the daemon's own reason when it cannot start.
-void start_daemon(const std::string& store, unsigned idle_exit_seconds);
+/// `more_words` are further options of `varve daemon run` for it.
+void start_daemon(const std::string& store, unsigned idle_exit_seconds,
+                  const std::vector<std::string>& more_words = {});
 
 }  // namespace varve

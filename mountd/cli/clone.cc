@@ -14,6 +14,7 @@ constexpr std::array kCloneOptions{
     Option{0, "name", "NAME", "The new volume's name, as well as the argument"},
     kSizeOption,
     kLabelOption,
+    kVolumeOption,
     kProtectOption,
 };
 

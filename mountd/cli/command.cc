@@ -138,6 +138,7 @@ const Command* find_command(std::span<const Command* const> table, std::string_v
 std::string group_summary(std::string_view group) {
   if (group == "volume") return "Manage volumes";
   if (group == "snapshot") return "Manage snapshots of volumes";
+  if (group == "rule") return "Manage what new volumes get by their names";
   return "Manage the daemon that serves a store";
 }
 

@@ -6,14 +6,36 @@
 namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
-  static constexpr std::array<const Command*, 26> kAll{
-      &kVolumeCreate,    &kVolumeInspect, &kVolumeLs,    &kVolumeRm,
-      &kVolumeSet,       &kVolumeRestore, &kVolumePurge, &kSnapshotCreate,
-      &kSnapshotInspect, &kSnapshotLs,    &kSnapshotRm,  &kDaemonRun,
-      &kDaemonStop,      &kInit,          &kMount,       &kUmount,
-      &kClone,           &kRollback,      &kDiff,        &kDf,
-      &kStatus,          &kSync,          &kScrub,       &kFsck,
-      &kRepair,          &kVersion};
+  static constexpr std::array<const Command*, 30> kAll{&kVolumeCreate,
+                                                       &kVolumeInspect,
+                                                       &kVolumeLs,
+                                                       &kVolumeRm,
+                                                       &kVolumeSet,
+                                                       &kVolumeRestore,
+                                                       &kVolumePurge,
+                                                       &kSnapshotCreate,
+                                                       &kSnapshotInspect,
+                                                       &kSnapshotLs,
+                                                       &kSnapshotRm,
+                                                       &kRuleAdd,
+                                                       &kRuleLs,
+                                                       &kRuleRm,
+                                                       &kDaemonRun,
+                                                       &kDaemonStop,
+                                                       &kInit,
+                                                       &kMount,
+                                                       &kUmount,
+                                                       &kClone,
+                                                       &kRollback,
+                                                       &kDiff,
+                                                       &kDf,
+                                                       &kStatus,
+                                                       &kSync,
+                                                       &kScrub,
+                                                       &kFsck,
+                                                       &kRepair,
+                                                       &kUpgrade,
+                                                       &kVersion};
   return kAll;
 }
 

@@ -46,6 +46,8 @@ const Command kMount{
     "  writeback              the kernel collects small writes\n"
     "  create                 create the volume if there is none of that name\n"
     "  transport=plain|uring  how requests come from the kernel\n"
+    "  uidmap=MAP, gidmap=MAP show owners through a map: STORED:SHOWN:COUNT, joined by '+'\n"
+    "  squash=UID[:GID]       show and store one owner for all files\n"
     "  max_threads=N          threads that answer the kernel at most\n"
     "  fsname=NAME            the first column of df(1)\n"
     "  store=PATH             the same as --store",

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "mountd/http_client.h"
+#include "mountd/keeper/keeper_lock.h"
 #include "mountd/store_location.h"
 #include "store/base/disk.h"
 #include "store/base/error.h"
@@ -17,6 +18,7 @@ std::string offline_store(const Invocation& invocation) {
     throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
   if (!Store::exists(Disk::host(), store))
     throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
+  refuse_if_kept(store);
   return store;
 }
 

@@ -10,6 +10,8 @@
 #include "fs/repository.h"
 #include "mountd/control_api.h"
 #include "mountd/daemon.h"
+#include "mountd/keeper/keeper_lock.h"
+#include "mountd/plugin/plugin_service.h"
 #include "mountd/store_location.h"
 #include "store/base/disk.h"
 #include "store/base/error.h"
@@ -44,8 +46,9 @@ RepositoryOptions local_options() {
 class Service::Local {
  public:
   Local(const std::string& store, bool create)
-      : repository_(Repository::open(Disk::host(), store, create, local_options())),
-        api_(*repository_, nullptr) {}
+      : repository_(open(store, create)),
+        rules_(Disk::host(), rules_path(store)),
+        api_(*repository_, nullptr, hooks()) {}
 
   ~Local() {
     try {
@@ -63,7 +66,19 @@ class Service::Local {
   HttpReply call(const HttpRequest& request) { return api_.handle(request); }
 
  private:
+  static std::unique_ptr<Repository> open(const std::string& store, bool create) {
+    refuse_if_kept(store);
+    return Repository::open(Disk::host(), store, create, local_options());
+  }
+
+  ControlApi::Hooks hooks() {
+    ControlApi::Hooks hooks;
+    hooks.rules = &rules_;
+    return hooks;
+  }
+
   std::unique_ptr<Repository> repository_;
+  VolumeRules rules_;
   ControlApi api_;
 };
 
@@ -79,12 +94,13 @@ bool Service::connect() {
   return daemon_.has_value();
 }
 
-void Service::require_daemon(unsigned idle_exit_seconds) {
+void Service::require_daemon(unsigned idle_exit_seconds,
+                             const std::vector<std::string>& more_words) {
   idle_exit_seconds_ = idle_exit_seconds;
   if (connect()) return;
   local_.reset();
   if (!Store::exists(Disk::host(), store_)) make_store_parent(store_, is_default_);
-  start_daemon(store_, idle_exit_seconds);
+  start_daemon(store_, idle_exit_seconds, more_words);
   if (!connect())
     throw StoreError(ECONNREFUSED, "the daemon of store " + store_ + " went away; see " +
                                        daemon_log_path(store_));

@@ -30,8 +30,8 @@ class Service {
   /// Connects to the daemon; false if none runs.
   bool connect();
   /// Connects to the daemon, starting one if none runs. Requests go to a daemon from here on, to
-  /// another one if this one dies.
-  void require_daemon(unsigned idle_exit_seconds);
+  /// another one if this one dies. `more_words` are further options of `daemon run` for the first.
+  void require_daemon(unsigned idle_exit_seconds, const std::vector<std::string>& more_words = {});
   /// Asks the daemon that runs; none if none does, or if it died under the request.
   std::optional<Json> ask_daemon(const std::string& target);
 

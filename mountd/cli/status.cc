@@ -22,12 +22,26 @@ void print_mount(const Json& mount) {
              escaped(mount["mount_point"].get<std::string>()) + " (" +
              mount["options"].get<std::string>() + ")" +
              (mount["detached"].get<bool>() ? ", detached and still in use" : ""));
+  if (!mount["kept"].get<bool>())
+    print_line("    ends with the daemon: " + mount["why_not_kept"].get<std::string>());
   std::string requests;
   for (const auto& [type, number] : mount["requests"].items())
     requests += (requests.empty() ? "" : ", ") + type + " " + count(number);
   print_line("    requests: " + count(mount["requests_total"]) +
              (requests.empty() ? "" : " (" + requests + ")") +
              ", failures: " + count(mount["failures"]));
+}
+
+std::string keeper_line(const Json& keeper) {
+  if (keeper.is_null()) return "none: mounts end with the daemon when it is killed";
+  const auto problem = keeper["problem"].get<std::string>();
+  if (!keeper["running"].get<bool>())
+    return problem.empty() ? "starts with the first mount" : "none: " + problem;
+  std::string line = "pid " + count(keeper["pid"]) + ", takeovers: " + count(keeper["takeovers"]);
+  if (!keeper["last_pause_ms"].is_null())
+    line += ", the last one took " +
+            std::to_string(static_cast<long>(keeper["last_pause_ms"].get<double>())) + " ms";
+  return line;
 }
 
 void print_status(const Json& status) {
@@ -38,6 +52,7 @@ void print_status(const Json& status) {
   print_line("daemon:     " + (status["daemon"].is_null()
                                    ? std::string("none")
                                    : "pid " + count(status["daemon"]["pid"])));
+  if (!status["daemon"].is_null()) print_line("keeper:     " + keeper_line(status["keeper"]));
   print_line("state:      " + (status["read_only"].get<bool>()
                                    ? "read-only: " + status["read_only_reason"].get<std::string>()
                                    : std::string("read and write")));
@@ -61,6 +76,8 @@ void print_status(const Json& status) {
   const Json& memory = status["memory"];
   if (!memory.is_null())
     print_line("memory:     " + bytes(memory["bytes"]) + ", limit " + bytes(memory["limit_bytes"]));
+  for (const Json& socket : status["plugin"]["sockets"])
+    print_line("plugin:     " + escaped(socket.get<std::string>()));
   print_line("mounts:     " + std::to_string(status["mounts"].size()));
   for (const Json& mount : status["mounts"]) print_mount(mount);
 }

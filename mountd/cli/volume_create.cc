@@ -15,6 +15,7 @@ constexpr std::array kVolumeCreateOptions{
     Option{0, "snapshot", "SNAPSHOT", "Start with this snapshot's files: NAME or VOLUME@NAME"},
     kSizeOption,
     kLabelOption,
+    kVolumeOption,
     kProtectOption,
     kModeOption,
     kUidOption,

@@ -25,6 +25,8 @@ Json volume_request(const Invocation& invocation) {
   Json request = Json::object();
   if (const auto size = invocation.value("size")) request["size"] = parse_size(*size);
   if (const auto labels = invocation.labels(); !labels.empty()) request["labels"] = labels;
+  if (const auto options = invocation.labels("option"); !options.empty())
+    request["options"] = options;
   if (invocation.flag("protect")) request["protect"] = true;
   if (const auto mode = invocation.value("mode")) request["mode"] = parse_mode(*mode);
   if (const auto uid = invocation.number("uid", kMaxId)) request["uid"] = *uid;

@@ -16,6 +16,9 @@ inline constexpr Option kModeOption{0, "mode", "MODE",
 inline constexpr Option kUidOption{0, "uid", "UID", "Owner of a new root directory"};
 inline constexpr Option kGidOption{0, "gid", "GID", "Group of a new root directory"};
 
+inline constexpr Option kVolumeOption{'o', "option", "NAME=VALUE",
+                                      "As a container engine's -o (may be repeated)"};
+
 /// The fields of POST /v1/volumes that these options give. Throws on what does not parse.
 Json volume_request(const Invocation& invocation);
 

@@ -9,6 +9,7 @@
 
 #include "mountd/control_api_call.h"
 #include "mountd/size_text.h"
+#include "mountd/unix_socket.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
@@ -200,7 +201,11 @@ void prepare_plugin_directory(const std::string& path) {
   if (!std::filesystem::is_directory(directory, error))
     throw UserError(ENOENT, "the plugin socket " + path +
                                 " cannot be made: there is no directory " + directory +
-                                "; make it first, or give --plugin another path");
+                                "; make it first, or give --plugin-socket another path");
+  // Not EBUSY: a starter would take it for a store that is about to be free, and wait.
+  if (connect_unix(path))
+    throw UserError(EADDRINUSE, "another process listens on " + path +
+                                    "; stop it first, or choose another --plugin-socket");
 }
 
 }  // namespace varve

@@ -27,13 +27,21 @@ class ControlApiTest : public ::testing::Test {
                 [this](std::shared_ptr<Volume> volume, FuseMount::Options options) {
                   return std::make_unique<FakeFuseMount>(world_, std::move(volume), options);
                 }),
-        api_(repository_, &mounts_,
-             {[this] { stopped_ = true; },
-              [](const std::string& volume) {
-                return volume == "used" ? Calls{"77e5095b0871f24f"} : Calls{};
-              }}) {
+        rules_(Disk::host(), real_ + "/rules.json"),
+        api_(repository_, &mounts_, hooks()) {
     std::filesystem::create_directory(real_ + "/a");
     std::filesystem::create_directory(real_ + "/b");
+  }
+
+  ControlApi::Hooks hooks() {
+    ControlApi::Hooks hooks;
+    hooks.stop = [this] { stopped_ = true; };
+    hooks.containers = [](const std::string& volume) {
+      return volume == "used" ? Calls{"77e5095b0871f24f"} : Calls{};
+    };
+    hooks.plugin_sockets = {"/run/plugin.sock"};
+    hooks.rules = &rules_;
+    return hooks;
   }
 
   HttpReply send(const std::string& method, const std::string& target, const std::string& body) {
@@ -74,6 +82,7 @@ class ControlApiTest : public ::testing::Test {
   World world_;
   LiveMounts mounts_;
   bool stopped_ = false;
+  VolumeRules rules_;
   ControlApi api_;
 };
 
@@ -414,6 +423,46 @@ TEST_F(ControlApiTest, SaysWhatARemovalWouldFree) {
   EXPECT_EQ(refused("POST", "/v1/removal-space", {{"snapshots", {1}}}, "'snapshots'"),
             "400 invalid");
   EXPECT_EQ(refused("POST", "/v1/removal-space", {{"snapshots", {"a@none"}}}), "404 not_found");
+}
+
+TEST_F(ControlApiTest, OptionsOfAVolumeAreKeptAndShown) {
+  const Json made = ok("POST", "/v1/volumes",
+                       {{"name", "v"},
+                        {"options", {{"backing", "local"}, {"size", "3"}, {"label.a", "b"}}},
+                        {"labels", {{"c", "d"}}}});
+  EXPECT_EQ(made["Options"], (Json{{"backing", "local"}}));
+  EXPECT_EQ(made["Size"], 3'000'000'000);
+  EXPECT_EQ(made["Labels"]["a"], "b");
+  EXPECT_EQ(made["Labels"]["c"], "d");
+  EXPECT_FALSE(made["Labels"].contains("varve.backing"));
+  EXPECT_EQ(refused("POST", "/v1/volumes", {{"name", "w"}, {"options", {{"x", "y"}}}}, "'x'"),
+            "400 invalid");
+  EXPECT_EQ(
+      refused("PATCH", "/v1/volumes/v", {{"labels", {{"varve.backing", "shared"}}}}, "reserved"),
+      "400 invalid");
+  EXPECT_EQ(repository_.volumes().size(), 1u);
+}
+
+TEST_F(ControlApiTest, RulesFillNewVolumesOptions) {
+  ok("POST", "/v1/rules", {{"pattern", "ci-*"}, {"options", {{"size", "2"}}}});
+  EXPECT_EQ(ok("GET", "/v1/rules"), (Json{{{"Pattern", "ci-*"}, {"Options", {{"size", "2"}}}}}));
+  EXPECT_EQ(ok("POST", "/v1/volumes", {{"name", "ci-1"}})["Size"], 2'000'000'000);
+  EXPECT_EQ(ok("POST", "/v1/volumes", {{"name", "ci-2"}, {"size", "7GB"}})["Size"], 7'000'000'000);
+  EXPECT_EQ(
+      refused("POST", "/v1/rules", {{"pattern", "ci-*"}, {"options", {{"size", "2"}}}}, "ci-*"),
+      "409 exists");
+  ok("DELETE", "/v1/rules", {{"pattern", "ci-*"}});
+  EXPECT_EQ(refused("DELETE", "/v1/rules", {{"pattern", "ci-*"}}, "ci-*"), "404 not_found");
+  EXPECT_EQ(ok("GET", "/v1/status")["plugin"]["sockets"], (Json{"/run/plugin.sock"}));
+}
+
+TEST_F(ControlApiTest, WhatContainersUseIsNotTakenAway) {
+  create("used");
+  mount("used", "/a");
+  EXPECT_EQ(refused("DELETE", "/v1/mounts", {{"where", real_ + "/a"}}, "77e5095b0871"), "409 busy");
+  EXPECT_EQ(refused("POST", "/v1/stop", Json::object(), "77e5095b0871"), "409 busy");
+  EXPECT_FALSE(stopped_);
+  ok("DELETE", "/v1/mounts", {{"where", real_ + "/a"}, {"busy", "detach"}});
 }
 
 }  // namespace

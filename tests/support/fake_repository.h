@@ -150,10 +150,10 @@ class FakeRepository : public Repository {
     return attached;
   }
 
-  std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override {
   std::shared_ptr<Volume> resume(const std::string& volume) override { return attach(volume); }
   void end_resume() override {}
 
+  std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override {
     const MutexLock lock(mutex_);
     require_snapshot(reference);
     return std::make_shared<ReadOnlyVolume>([] { return Time{}; });

@@ -102,6 +102,8 @@ stop_all() {
   VARVE_TIMEOUT=30 varve daemon stop >/dev/null 2>&1
   if [ -n "$pid" ] && is_running "$pid"; then
     kill -TERM "$pid" 2>/dev/null
+  # A subshell that is killed before it has dropped this trap must leave everything alone.
+  [ "$BASHPID" = "$$" ] || exit "$status"
     wait_gone "$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
   fi
   if [ -n "${VARVE_KEEP:-}" ]; then
