@@ -13,9 +13,11 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "mountd/fuse_adapter.h"
+#include "mountd/fuse_brief_wait.h"
 #include "mountd/fuse_library.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
@@ -51,6 +53,12 @@ class Cancellable {
  private:
   int before_ = 0;
 };
+
+bool has_request(int device) {
+  const Cancellable here;
+  pollfd state{device, POLLIN, 0};
+  return ::poll(&state, 1, 0) > 0;  // or the end, which a read finds
+}
 
 ssize_t interruptible_read(int device, void* buffer, std::size_t size) {
   const Cancellable here;
@@ -105,12 +113,16 @@ fuse_session* new_session(FuseConnection& connection) {
 class SessionTurn final : public FuseReaders::Turn {
  public:
   SessionTurn(fuse_session* session, FuseConnection& connection)
-      : session_(session), connection_(connection) {}
+      : session_(session),
+        connection_(connection),
+        brief_(std::thread::hardware_concurrency() > 1) {}
   ~SessionTurn() override { std::free(buffer_.mem); }
   SessionTurn(const SessionTurn&) = delete;
   SessionTurn& operator=(const SessionTurn&) = delete;
 
   bool receive() override {
+    const int device = fuse_session_fd(session_);
+    brief_.wait([device] { return is_readable(device); });
     int got = 0;
     do {
       got = fuse_session_receive_buf(session_, &buffer_);
@@ -129,6 +141,7 @@ class SessionTurn final : public FuseReaders::Turn {
  private:
   fuse_session* const session_;
   FuseConnection& connection_;
+  FuseBriefWait brief_;
   fuse_buf buffer_{};
 };
 
