@@ -54,7 +54,7 @@ class Cancellable {
   int before_ = 0;
 };
 
-bool has_request(int device) {
+bool is_readable(int device) {
   const Cancellable here;
   pollfd state{device, POLLIN, 0};
   return ::poll(&state, 1, 0) > 0;  // or the end, which a read finds
