@@ -165,6 +165,8 @@ Json ControlApi::mount(const Call& call) {
 
 Json ControlApi::unmount(const Call& call) {
   const std::string where = call.required_text("where");
+  if (mounts_ == nullptr)
+    throw UserError(ENOENT, where + " is not mounted: no daemon runs for this store");
   const FuseMount::Busy busy = busy_from(call.text("busy").value_or(""));
   if (busy == FuseMount::Busy::kRefuse)
     for (const LiveMount& mount : mounts().list())

@@ -90,7 +90,13 @@ Service::Service(const Invocation& invocation, Absent absent)
 Service::~Service() = default;
 
 bool Service::connect() {
-  if (!daemon_) daemon_ = HttpClient::connect(control_socket_path(store_));
+  const auto give_up = Clock::now() + kLockWait;
+  while (!daemon_) {
+    daemon_ = HttpClient::connect(control_socket_path(store_));
+    // After a takeover the mounts are served again a moment before the socket is.
+    if (daemon_ || !has_keeper(store_) || Clock::now() >= give_up) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   return daemon_.has_value();
 }
 

@@ -27,7 +27,7 @@ class Service {
   /// Sends the request; what the store refuses comes back as UserError with its sentence.
   Json call(std::string_view method, const std::string& target, const Json& body = nullptr);
 
-  /// Connects to the daemon; false if none runs.
+  /// Connects to the daemon; false if none runs. Waits for one that a keeper starts.
   bool connect();
   /// Connects to the daemon, starting one if none runs. Requests go to a daemon from here on, to
   /// another one if this one dies. `more_words` are further options of `daemon run` for the first.

@@ -3,14 +3,12 @@
 
 #include <cerrno>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
+#include "mountd/json.h"
 #include "store/base/error.h"
 
 namespace varve {
 namespace {
-
-using Json = nlohmann::json;
 
 std::string hex(const Bytes& bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";

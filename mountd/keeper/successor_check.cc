@@ -51,9 +51,9 @@ void check_successor(const std::string& path) {
   try {
     if (ask(path)) return;
   } catch (const StoreError& error) {
-    throw UserError(error.code(), path + " cannot take the mounts over: " + error.what());
+    throw UserError(EINVAL, path + " cannot take the mounts over: " + error.what());
   }
-  throw UserError(EPROTO, path + " is no varve program that can take mounts over");
+  throw UserError(EINVAL, path + " is no varve program that can take mounts over");
 }
 
 int answer_successor_check() {

@@ -50,7 +50,7 @@ sqlite_killed_daemon() {
     python3 "$load" write "$database" "$mode" "$round" 100000 "$log" &
     writer=$!
     wait_for_lines "$log" $(($(wc -l <"$log") + 40)) || return 1
-    kill -KILL "$(daemon_pid)" || return 1
+    kill_daemon || return 1
     # By its path a writer that lives on would find the directory below, or the new mount with its old file elsewhere.
     kill -KILL "$writer" 2>/dev/null
     wait "$writer" 2>/dev/null

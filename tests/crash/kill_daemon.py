@@ -294,7 +294,7 @@ class Store:
         if not os.access(self.program, os.X_OK):
             sys.exit(f"there is no program {self.program}: build first")
         self.scratch = tempfile.mkdtemp(prefix="varve-kill-")
-        self.environment = dict(os.environ, VARVE_STORE=os.path.join(self.scratch, "store"))
+        self.environment = dict(os.environ, VARVE_STORE=os.path.join(self.scratch, "store"), VARVE_KEEPER="no")
         self.mount_point = os.path.join(self.scratch, "mnt")
         os.mkdir(self.mount_point)
 

@@ -147,7 +147,7 @@ bytes() { with_looker write_much && still_bounded; }
 names() { with_looker make_many && still_bounded; }
 cuts() { with_looker snapshot_often && still_bounded; }
 after_a_kill() {
-  kill -KILL "$PID" && wait_gone "$PID" || return 1
+  kill_daemon && wait_gone "$PID" || return 1
   umount -l "$SCRATCH/mnt-v"
   sh -c 'echo $$ >"$1/cgroup.procs" && exec "$2" daemon run' sh "$GROUP" "$VARVE" </dev/null || return 1
   PID=$(daemon_pid)

@@ -38,7 +38,7 @@ section_daemon() {
   prints s snapshot ls -q
 
   # kill -9: the next command recovers by itself, the stale socket is replaced
-  kill -KILL "$(daemon_pid)"
+  kill_daemon
   prints s snapshot ls -q
   that 'the stale socket is still there' test -S "$VARVE_STORE/control.sock"
   ok daemon run

@@ -108,7 +108,7 @@ damaged_journal() {
   ok mount v "$mnt"
   # What was not synced could be a torn tail as well; what was can only be damage.
   for file in $(seq 100); do echo "$file" | dd of="$mnt/$file" conv=fsync status=none; done
-  kill -KILL "$(daemon_pid)"
+  kill_daemon
   umount -l "$mnt"
   cp -a "$VARVE_STORE" "$SCRATCH/journal-whole"
   python3 - "$VARVE_STORE/journal" <<'P'

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 of the daemon under load: the next mount works at the first try, whatever the kernel still has of the killed one.
+# kill -9 of the daemon and its keeper under load: the next mount works at the first try, whatever the kernel still has of the killed one.
 
 # Writes into file `1` until it cannot.
 write_until_it_fails() {
@@ -40,7 +40,7 @@ section_killed() {
       varve snapshot create killed@"at-$round" >/dev/null 2>&1 &
       snapshot=$!
     fi
-    kill -KILL "$pid"
+    kill_daemon
     run mount killed "$a"
     status=$STATUS
     if [ "$status" -eq 0 ]; then pass; else fail "mount $round after a kill"; fi

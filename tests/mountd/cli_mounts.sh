@@ -139,13 +139,13 @@ section_mounts() {
 
   # the daemon dies: umount and mount clean up and say so
   echo acknowledged >"$a/before-crash"
-  kill -KILL "$(daemon_pid)"
+  kill_daemon
   FINGERPRINT=
   like 'was gone' umount "$a"
   that 'the mount point is free' test -z "$(grep " $a " /proc/self/mounts)"
   ok mount vol1 "$a"
   content "$a/before-crash" acknowledged
-  kill -KILL "$(daemon_pid)"
+  kill_daemon
   run mount vol1 "$a"
   if [ "$STATUS" -eq 0 ] && grep -q 'was gone; the stale mount is detached' <<<"$ERR"; then
     pass
@@ -154,7 +154,7 @@ section_mounts() {
   fi
   that 'and there is one mount' test "$(grep -c " $a " /proc/self/mounts)" = 1
   content "$a/before-crash" acknowledged
-  kill -KILL "$(daemon_pid)"
+  kill_daemon
   ok mount vol1 "$b"
   content "$b/before-crash" acknowledged
   like 'was gone' umount "$a"

@@ -61,12 +61,22 @@ except (ValueError, KeyError, TypeError):
     pass'
 }
 
+# Kills the daemon and the keeper of its mounts, which would start another one: the mounts are dead after this.
+kill_daemon() {
+  local pids
+  pids=$(varve status --json 2>/dev/null | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+keeper = status.get("keeper") or {}
+print(keeper.get("pid") or "", status["daemon"]["pid"])') || { echo "no daemon to kill" >&2; return 1; }
+  # In this order, and at once: a daemon without a keeper starts another one.
+  # shellcheck disable=SC2086
+  kill -KILL $pids
+}
+
 # crash_and_mount NAME DIR: kills the daemon as a crash would and mounts the volume again at the same place.
 crash_and_mount() {
-  local pid
-  pid=$(daemon_pid)
-  [ -n "$pid" ] || { echo "no daemon to kill" >&2; return 1; }
-  kill -KILL "$pid" || return 1
+  kill_daemon || return 1
   varve mount "$1" "$2"
 }
 
@@ -92,6 +102,8 @@ wait_gone() {
 # Ends every mount and the daemon and removes the store, whatever state they are in.
 stop_all() {
   local status=$? pid mount
+  # A subshell that is killed before it has dropped this trap must leave everything alone.
+  [ "$BASHPID" = "$$" ] || exit "$status"
   trap - EXIT INT TERM HUP
   [ -n "${SCRATCH:-}" ] && [ -d "$SCRATCH" ] || exit "$status"
   pid=$(VARVE_TIMEOUT=10 daemon_pid)
@@ -102,8 +114,6 @@ stop_all() {
   VARVE_TIMEOUT=30 varve daemon stop >/dev/null 2>&1
   if [ -n "$pid" ] && is_running "$pid"; then
     kill -TERM "$pid" 2>/dev/null
-  # A subshell that is killed before it has dropped this trap must leave everything alone.
-  [ "$BASHPID" = "$$" ] || exit "$status"
     wait_gone "$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
   fi
   if [ -n "${VARVE_KEEP:-}" ]; then

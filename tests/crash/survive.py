@@ -1,0 +1,581 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Kills the daemon again and again under programs that must not notice, and measures how long they wait.
+
+    tests/crash/survive.py BUILD_DIR [--kills N] [--upgrades N] [--seed N]
+
+The keeper holds the mount, so no call of the load may fail, be lost or happen twice over `kill -9` of the daemon (and
+over `varve upgrade`). The load, each part a process of its own with a directory of its own: appends with O_APPEND,
+exclusive creates and temporary files that get a name, renames and links (a repeated one would say EEXIST or ENOENT),
+makes and removals of directories, extended attributes, a memory map, locks of both kinds, a directory stream that is
+read on and on, files that are open and have no name, fsync, and reads of what was written. At the end each directory is
+compared with what its program believes, also after a remount, and the store is checked.
+"""
+
+import argparse
+import ctypes
+import ctypes.util
+import fcntl
+import json
+import mmap
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+C = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+C.opendir.restype = ctypes.c_void_p
+C.readdir.restype = ctypes.c_void_p
+C.readdir.argtypes = C.closedir.argtypes = [ctypes.c_void_p]
+AT_FDCWD = -100
+AT_SYMLINK_FOLLOW = 0x400
+
+
+class Wrong(Exception):
+    """What a program saw is not what it did."""
+
+
+def expect(found, expected, what):
+    if found != expected:
+        raise Wrong(f"{what}: {found!r} instead of {expected!r}")
+
+
+class Part:
+    """One program of the load. step() makes a few calls; check() compares everything; both raise on any error."""
+
+    def __init__(self, root, seed):
+        self.root = root
+        self.random = random.Random(seed)
+        os.mkdir(root)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def step(self):
+        raise NotImplementedError
+
+    def check(self):
+        """What must still hold after a remount, too."""
+
+
+class Appender(Part):
+    """Every line once and in order."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.file = os.open(self.path("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        self.lines = 0
+
+    def step(self):
+        line = f"{self.lines:08d} {'x' * self.random.randrange(200)}\n".encode()
+        expect(os.write(self.file, line), len(line), "append")
+        self.lines += 1
+        if self.lines % 100 == 0:
+            os.fsync(self.file)
+
+    def check(self):
+        with open(self.path("log"), "rb") as file:
+            numbers = [int(line[:8]) for line in file]
+        expect(numbers == list(range(self.lines)), True, f"{len(numbers)} lines, {self.lines} were written")
+
+
+class Names(Part):
+    """Creates, links, renames and removals: each would fail if it happened twice."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.made = 0
+        self.names = {}
+
+    def step(self):
+        kind = self.random.randrange(8)
+        if kind <= 2 or not self.names:
+            self.made += 1
+            name = f"f{self.made}"
+            file = os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            os.write(file, name.encode())
+            os.close(file)
+            self.names[name] = name
+            return
+        name = self.random.choice(sorted(self.names))
+        self.made += 1
+        to = f"n{self.made}"
+        if kind == 3:
+            os.rename(self.path(name), self.path(to))
+            self.names[to] = self.names.pop(name)
+        elif kind == 4:
+            before = os.stat(self.path(name)).st_nlink
+            os.link(self.path(name), self.path(to))
+            expect(os.stat(self.path(name)).st_nlink, before + 1, "links")
+            self.names[to] = self.names[name]
+        elif kind == 5:
+            os.symlink(name, self.path(to))
+            os.unlink(self.path(to))
+        elif kind == 6:
+            other = self.random.choice(sorted(self.names))
+            if not os.path.samefile(self.path(name), self.path(other)):
+                os.rename(self.path(name), self.path(other))
+                self.names[other] = self.names.pop(name)
+        elif len(self.names) > 50:
+            os.unlink(self.path(name))
+            del self.names[name]
+
+    def check(self):
+        expect(sorted(os.listdir(self.root)), sorted(self.names), "names")
+        for name, content in self.names.items():
+            with open(self.path(name), encoding="ascii") as file:
+                expect(file.read(), content, name)
+
+
+class Directories(Part):
+    """mkdir and rmdir; the link count of the parent tells a doubled one."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.made = 0
+        self.names = []
+
+    def step(self):
+        if len(self.names) < 20 or self.random.random() < 0.5:
+            self.made += 1
+            os.mkdir(self.path(f"d{self.made}"))
+            self.names.append(f"d{self.made}")
+        else:
+            os.rmdir(self.path(self.names.pop(self.random.randrange(len(self.names)))))
+        expect(os.stat(self.root).st_nlink, 2 + len(self.names), "links of the directory")
+
+    def check(self):
+        expect(sorted(os.listdir(self.root)), sorted(self.names), "directories")
+
+
+class Attributes(Part):
+    """Attributes made with XATTR_CREATE and removed: both refuse to happen twice."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        with open(self.path("f"), "x", encoding="ascii"):
+            pass
+        self.values = {}
+        self.made = 0
+
+    def step(self):
+        if len(self.values) < 10:
+            self.made += 1
+            key, value = f"user.k{self.made}", self.random.randbytes(30)
+            os.setxattr(self.path("f"), key, value, os.XATTR_CREATE)
+            self.values[key] = value
+        else:
+            key = self.random.choice(sorted(self.values))
+            os.removexattr(self.path("f"), key)
+            del self.values[key]
+        mode = self.random.randrange(0o400, 0o1000)
+        os.chmod(self.path("f"), mode)
+        expect(os.stat(self.path("f")).st_mode & 0o777, mode, "mode")
+
+    def check(self):
+        found = {key: os.getxattr(self.path("f"), key) for key in os.listxattr(self.path("f"))}
+        expect(found, self.values, "attributes")
+
+
+class Data(Part):
+    """Writes anywhere, cuts and holes in one file that stays open; read back through another descriptor."""
+
+    SIZE = 1 << 20
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.file = os.open(self.path("f"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self.content = bytearray()
+
+    def step(self):
+        kind = self.random.randrange(10)
+        if kind == 0:
+            size = self.random.randrange(self.SIZE)
+            os.ftruncate(self.file, size)
+            self.content = self.content[:size] + bytes(max(0, size - len(self.content)))
+        elif kind < 6:
+            data = self.random.randbytes(1 + self.random.randrange(40_000))
+            offset = self.random.randrange(self.SIZE)
+            expect(os.pwrite(self.file, data, offset), len(data), "write")
+            if len(self.content) < offset:
+                self.content.extend(bytes(offset - len(self.content)))
+            self.content[offset:offset + len(data)] = data
+        else:
+            os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+            offset = self.random.randrange(self.SIZE)
+            size = self.random.randrange(100_000)
+            expect(os.pread(self.file, size, offset) == self.content[offset:offset + size], True, f"bytes at {offset}")
+
+    def check(self):
+        with open(self.path("f"), "rb") as file:
+            expect(file.read() == self.content, True, f"{len(self.content)} bytes")
+
+
+class Map(Part):
+    """A shared memory map that is written and flushed."""
+
+    PAGES = 64
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.file = os.open(self.path("map"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        os.ftruncate(self.file, self.PAGES * mmap.PAGESIZE)
+        self.map = mmap.mmap(self.file, self.PAGES * mmap.PAGESIZE)
+        self.values = [0] * self.PAGES
+
+    def step(self):
+        page = self.random.randrange(self.PAGES)
+        at = page * mmap.PAGESIZE
+        expect(struct.unpack_from("<Q", self.map, at)[0], self.values[page], f"page {page}")
+        self.values[page] += 1
+        struct.pack_into("<Q", self.map, at, self.values[page])
+        if self.random.random() < 0.2:
+            self.map.flush()
+
+    def check(self):
+        with open(self.path("map"), "rb") as file:
+            data = file.read()
+        expect([struct.unpack_from("<Q", data, page * mmap.PAGESIZE)[0] for page in range(self.PAGES)], self.values, "pages")
+
+
+class Locks(Part):
+    """A lock is held all the time; another process must be refused, before and after each kill."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.file = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self.flock = os.open(self.path("flock"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self.flock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def step(self):
+        other = os.open(self.path("flock"), os.O_RDWR)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            raise Wrong("a lock is held twice (flock)")
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(other)
+        child = os.fork()
+        if child == 0:
+            try:
+                fcntl.lockf(os.open(self.path("lock"), os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os._exit(1)
+            except BlockingIOError:
+                os._exit(0)
+            except OSError:
+                os._exit(2)
+        expect(os.waitpid(child, 0)[1], 0, "another process asks for the lock")
+        time.sleep(0.005)
+
+
+class Stream(Part):
+    """A directory stream that stays open while names come and go: what stays is listed exactly once."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.stay = {f"stays-{index:04d}" for index in range(600)}
+        for name in self.stay:
+            with open(self.path(name), "x", encoding="ascii"):
+                pass
+        self.stream = None
+        self.seen = []
+        self.made = 0
+
+    def step(self):
+        if self.stream is None:
+            self.stream = C.opendir(self.root.encode())
+            expect(bool(self.stream), True, f"opendir (errno {ctypes.get_errno()})")
+            self.seen = []
+        for _ in range(20):
+            ctypes.set_errno(0)
+            entry = C.readdir(self.stream)
+            if not entry:
+                expect(ctypes.get_errno(), 0, "errno of readdir")
+                C.closedir(self.stream)
+                self.stream = None
+                stayed = [name for name in self.seen if name.startswith("stays-")]
+                expect(len(stayed), len(self.stay), "entries of a stream")
+                expect(set(stayed), self.stay, "entries of a stream")
+                return
+            self.seen.append(ctypes.string_at(entry + 19).decode())
+        self.made += 1
+        with open(self.path(f"comes-{self.made}"), "x", encoding="ascii"):
+            pass
+        os.unlink(self.path(f"comes-{self.made}"))
+
+    def check(self):
+        expect(set(os.listdir(self.root)), self.stay, "names")
+
+
+class Nameless(Part):
+    """Files that are open and have no name live; one of them gets a name now and then."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.files = []
+        self.made = 0
+        self.named = {}
+
+    def step(self):
+        self.made += 1
+        content = self.random.randbytes(5000)
+        if self.made % 2:
+            file = os.open(self.root, os.O_TMPFILE | os.O_RDWR, 0o600)
+        else:
+            file = os.open(self.path("x"), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            os.unlink(self.path("x"))
+        expect(os.write(file, content), len(content), "write")
+        expect(os.fstat(file).st_nlink, 0, "links of a file without a name")
+        self.files.append((file, content))
+        if self.made % 10 == 1:
+            name = f"named{self.made}"
+            done = C.linkat(AT_FDCWD, f"/proc/self/fd/{file}".encode(), AT_FDCWD, self.path(name).encode(), AT_SYMLINK_FOLLOW)
+            expect((done, ctypes.get_errno() if done else 0), (0, 0), "link of a file without a name")
+            self.named[name] = content
+        if len(self.files) > 10:
+            file, content = self.files.pop(self.random.randrange(10))
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            expect(os.pread(file, 6000, 0) == content, True, "content of a file without a name")
+            os.close(file)
+
+    def check(self):
+        expect(sorted(os.listdir(self.root)), sorted(self.named), "names")
+        for name, content in self.named.items():
+            with open(self.path(name), "rb") as file:
+                expect(file.read() == content, True, name)
+
+
+class Pulse(Part):
+    """Measures: the longest time that one call took since the last question."""
+
+    def __init__(self, root, seed):
+        super().__init__(root, seed)
+        self.file = os.open(self.path("beat"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self.longest = 0.0
+
+    def step(self):
+        began = time.monotonic()
+        expect(os.pwrite(self.file, b"beat", 0), 4, "write")
+        self.longest = max(self.longest, time.monotonic() - began)
+        time.sleep(0.002)
+
+
+PARTS = [Appender, Names, Names, Directories, Attributes, Data, Map, Locks, Stream, Nameless, Pulse]
+
+
+def run_part(kind, root, seed, pipe):
+    """Works until it is told to check; says what is wrong as soon as something is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    steps = 0
+    try:
+        part = kind(root, seed)
+        pipe.send(("ready", ""))
+        while True:
+            while not pipe.poll():
+                part.step()
+                steps += 1
+            word = pipe.recv()
+            if word == "longest":
+                pipe.send(("longest", part.longest))
+                part.longest = 0.0
+            elif word == "check":
+                part.check()
+                pipe.send(("checked", steps))
+            elif word == "wait":  # for the mount to come back; nothing may be open
+                for value in vars(part).values():
+                    if isinstance(value, mmap.mmap):
+                        value.close()
+                for number in range(3, 200):
+                    if number != pipe.fileno():
+                        try:
+                            os.close(number)
+                        except OSError:
+                            pass
+                pipe.send(("closed", steps))
+                pipe.recv()
+                part.check()
+                pipe.send(("checked", steps))
+                return
+    except BaseException as error:  # pylint: disable=broad-except
+        pipe.send(("wrong", f"{kind.__name__} after {steps} steps: {type(error).__name__}: {error}"))
+
+
+class Load:
+    def __init__(self, root, rng):
+        context = multiprocessing.get_context("fork")
+        self.parts = []
+        for index, kind in enumerate(PARTS):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=run_part, daemon=True,
+                args=(kind, os.path.join(root, f"{index}-{kind.__name__}"), rng.randrange(1 << 40), theirs))
+            process.start()
+            theirs.close()
+            self.parts.append((kind, ours, process))
+        for part in self.parts:
+            self.answer(part)
+
+    def answer(self, part):
+        kind, pipe, _ = part
+        if not pipe.poll(60):
+            raise Wrong(f"{kind.__name__}: a call hangs")
+        word, text = pipe.recv()
+        if word == "wrong":
+            raise Wrong(text)
+        return text
+
+    def raise_if_wrong(self):
+        for kind, pipe, process in self.parts:
+            if pipe.poll():
+                self.answer((kind, pipe, process))
+            if not process.is_alive():
+                raise Wrong(f"{kind.__name__} has died")
+
+    def ask_all(self, word):
+        for _, pipe, _ in self.parts:
+            pipe.send(word)
+        return sum(self.answer(part) for part in self.parts)
+
+    def longest(self):
+        part = self.parts[-1]
+        part[1].send("longest")
+        return self.answer(part)
+
+    def end(self):
+        for _, _, process in self.parts:
+            process.kill()
+            process.join(20)
+
+
+class Store:
+    def __init__(self, build, mount_options):
+        self.program = os.path.join(build, "mountd", "varve")
+        if not os.access(self.program, os.X_OK):
+            sys.exit(f"there is no program {self.program}: build first")
+        self.scratch = tempfile.mkdtemp(prefix="varve-survive-")
+        self.environment = dict(os.environ, VARVE_STORE=os.path.join(self.scratch, "store"), VARVE_KEEPER="yes")
+        self.mount_point = os.path.join(self.scratch, "mnt")
+        os.mkdir(self.mount_point)
+        self.mount_options = mount_options
+
+    def varve(self, *arguments, check=True):
+        done = subprocess.run([self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120, check=False)
+        if check and done.returncode != 0:
+            raise Wrong(f"varve {' '.join(arguments)}: status {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def status(self):
+        return json.loads(self.varve("status", "--json"))
+
+    def log(self):
+        try:
+            with open(os.path.join(self.scratch, "store", "daemon.log"), encoding="utf-8") as file:
+                return "".join(file.readlines()[-40:])
+        except OSError:
+            return ""
+
+    def end(self):
+        self.varve("daemon", "stop", "--force", check=False)
+        with open("/proc/self/mounts", encoding="utf-8") as mounts:
+            if any(line.split()[1] == self.mount_point for line in mounts):
+                subprocess.run(["umount", "-l", self.mount_point], check=False)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def wait_for_takeover(store, before):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            status = store.status()
+            if status["keeper"]["takeovers"] > before and status["keeper"]["last_pause_ms"] is not None:
+                return status
+        except (Wrong, json.JSONDecodeError, TypeError, KeyError):
+            pass
+        time.sleep(0.01)
+    raise Wrong("nobody took the mount over")
+
+
+def one_death(store, load, rng, upgrade):
+    """Returns how long the mount was not served, and how long a program waited, in ms."""
+    before = store.status()
+    time.sleep(rng.uniform(0.3, 0.8))
+    load.raise_if_wrong()
+    load.longest()
+    if upgrade:
+        store.varve("upgrade", store.program)
+    else:
+        os.kill(before["daemon"]["pid"], signal.SIGKILL)
+    status = wait_for_takeover(store, before["keeper"]["takeovers"])
+    expect(status["mounts"][0]["kept"], True, "the mount is kept")
+    load.raise_if_wrong()
+    return status["keeper"]["last_pause_ms"], load.longest() * 1000
+
+
+def survive(store, arguments, rng):
+    store.varve("volume", "create", "--name", "v", "--size", "0")
+    store.varve("mount", *store.mount_options, "v", store.mount_point)
+    load = Load(store.mount_point, rng)
+    pauses, waits = [], []
+    deaths = [False] * arguments.kills + [True] * arguments.upgrades
+    rng.shuffle(deaths)
+    try:
+        for number, upgrade in enumerate(deaths):
+            pause, wait = one_death(store, load, rng, upgrade)
+            pauses.append(pause)
+            waits.append(wait)
+            if number % 10 == 9:
+                load.ask_all("check")
+            if arguments.verbose:
+                print(f"{'upgrade' if upgrade else 'kill'} {number + 1}: {pause:.0f} ms, a call took {wait:.0f} ms", flush=True)
+        load.ask_all("check")
+        load.ask_all("wait")
+        store.varve("umount", store.mount_point)
+        store.varve("mount", *store.mount_options, "v", store.mount_point)
+        steps = load.ask_all("go")
+    finally:
+        load.end()
+    store.varve("umount", store.mount_point)
+    store.varve("daemon", "stop")
+    store.varve("fsck")
+    return steps, pauses, waits
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--upgrades", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
+    parser.add_argument("--option", action="append", default=[], help="a mount option")
+    parser.add_argument("--verbose", action="store_true")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    rng = random.Random(arguments.seed)
+    store = Store(arguments.build, [word for option in arguments.option for word in ("-o", option)])
+    began = time.monotonic()
+    try:
+        steps, pauses, waits = survive(store, arguments, rng)
+    except Wrong as error:
+        print(f"WRONG, seed {arguments.seed}: {error}\n{store.log()}")
+        return 1
+    finally:
+        store.end()
+    print(f"{arguments.kills} kills and {arguments.upgrades} upgrades, {steps} steps without an error, "
+          f"not served for {statistics.median(pauses):.0f} ms (median), {max(pauses):.0f} ms at most; "
+          f"the longest call took {statistics.median(waits):.0f} ms (median), {max(waits):.0f} ms at most; "
+          f"{time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
