@@ -33,12 +33,63 @@ std::string place_of(const DiskStep& step) {
   return step.phase + kind + without_numbers(step.path);
 }
 
-/// Places whose missing flush these few scenarios notice whatever turn the store's threads take. Of
-/// the others docs/testing.md says what is open.
+/// Places whose missing flush these scenarios notice whatever turn the store's threads take.
 const std::set<std::string>& always_noticed() {
-  static const std::set<std::string> places = {
-      "create: FORMAT.new", "create: superblock.new",  "run: #.log",
-      "run: #.seg",         "run: directory segments", "other journal size: #.log"};
+  static const std::set<std::string> places = {"close: #.log",
+                                               "close: index.db",
+                                               "close: index.db-wal",
+                                               "close: superblock",
+                                               "create: FORMAT.new",
+                                               "create: directory disk",
+                                               "create: directory journal",
+                                               "create: directory store",
+                                               "create: index.db",
+                                               "create: superblock.new",
+                                               "lost index: #.log",
+                                               "lost index: directory store",
+                                               "lost index: index.db",
+                                               "open: #.log",
+                                               "open: #.seg",
+                                               "open: directory segments",
+                                               "open: directory store",
+                                               "open: index.db",
+                                               "open: index.db-wal",
+                                               "other journal size: #.log",
+                                               "other journal size: directory journal",
+                                               "other journal size: superblock",
+                                               "run: #.log",
+                                               "run: #.log.new",
+                                               "run: #.seg",
+                                               "run: directory journal",
+                                               "run: directory segments",
+                                               "run: index.db-wal"};
+  return places;
+}
+
+/// The other places, and why a cut right after them need not show that they are missing.
+const std::map<std::string, std::string>& seldom_noticed() {
+  static const char* const slot =
+      "the older of two superblocks serves, and nothing was trimmed yet";
+  static const char* const rebuilt = "an index without an end is made anew";
+  static const char* const early = "a file is flushed again before the first record in it counts";
+  static const std::map<std::string, std::string> places = {
+      {"close: #.seg", "the journal holds the same data until its end is moved"},
+      {"create: #.log.new", early},
+      {"open: superblock", slot},
+      {"open: #.log.new", "counts only if the ring turns to the new file at once"},
+      {"open: directory journal", "counts only if the ring turns to the new file at once"},
+      {"run: superblock", slot},
+      {"lost index: superblock", slot},
+      {"create: index.db-journal", rebuilt},
+      {"create: index.db-wal", rebuilt},
+      {"lost index: index.db-journal", rebuilt},
+      {"lost index: index.db-wal", rebuilt},
+      {"lost index: index.db.rebuild", rebuilt},
+      {"other journal size: #.log.new", early},
+      {"other journal size: directory store", "a name that an earlier flush made durable"},
+      {"run: index.db", "the index's log holds the pages until it is begun anew"},
+      {"run: directory store", "a name that an earlier flush made durable"},
+  };
   return places;
 }
 
@@ -84,7 +135,10 @@ TEST(FlushMutation, AFlushThatIsLeftOutIsNoticed) {
   for (const CrashScenario& scenario : scenarios) {
     for (const std::string& place : places_in(scenario.record)) places[place].push_back(&scenario);
   }
-  EXPECT_GE(places.size(), 20u);
+  for (const auto& [place, used_in] : places) {
+    EXPECT_TRUE(always_noticed().contains(place) || seldom_noticed().contains(place))
+        << "a new place that flushes: " << place << "; say what its absence would do";
+  }
   for (const std::string& place : always_noticed()) {
     const std::vector<const CrashScenario*>& used_in = places[place];
     std::optional<Breach> breach;
