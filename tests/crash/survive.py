@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kills the daemon again and again under programs that must not notice, and measures how long they wait.
 
-    tests/crash/survive.py BUILD_DIR [--kills N] [--upgrades N] [--seed N]
+    tests/crash/survive.py BUILD_DIR [--kills N] [--upgrades N] [--seed N] [--podman]
 
 The keeper holds the mount, so no call of the load may fail, be lost or happen twice over `kill -9` of the daemon (and
 over `varve upgrade`). The load, each part a process of its own with a directory of its own: appends with O_APPEND,
 exclusive creates and temporary files that get a name, renames and links (a repeated one would say EEXIST or ENOENT),
 makes and removals of directories, extended attributes, a memory map, locks of both kinds, a directory stream that is
 read on and on, files that are open and have no name, fsync, and reads of what was written. At the end each directory is
-compared with what its program believes, also after a remount, and the store is checked.
+compared with what its program believes, also after a remount, and the store is checked. With --podman all of the load
+runs inside a container.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import mmap
 import multiprocessing
 import os
 import random
+import select
 import shutil
 import signal
 import statistics
@@ -409,7 +411,9 @@ def run_part(kind, root, seed, pipe):
         pipe.send(("wrong", f"{kind.__name__} after {steps} steps: {type(error).__name__}: {error}"))
 
 
-class Load:
+class Parts:
+    """The processes of the load, in the process that has started them."""
+
     def __init__(self, root, rng):
         context = multiprocessing.get_context("fork")
         self.parts = []
@@ -446,6 +450,7 @@ class Load:
         return sum(self.answer(part) for part in self.parts)
 
     def longest(self):
+        self.raise_if_wrong()
         part = self.parts[-1]
         part[1].send("longest")
         return self.answer(part)
@@ -456,15 +461,82 @@ class Load:
             process.join(20)
 
 
+def serve_load(root, seed):
+    """The load as a program of its own: a word a line comes in, a line of JSON says what came of it."""
+    parts = None
+    try:
+        parts = Parts(root, random.Random(seed))
+        print(json.dumps({"said": "ready"}), flush=True)
+        for word in sys.stdin:
+            word = word.strip()
+            said = parts.longest() if word == "longest" else parts.ask_all(word)
+            print(json.dumps({"said": said}), flush=True)
+    except Wrong as error:
+        print(json.dumps({"wrong": str(error)}), flush=True)
+    finally:
+        if parts is not None:
+            parts.end()
+
+
+class Load:
+    """That program, seen from here: in this system or inside a container."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.answer()
+
+    def answer(self):
+        if not select.select([self.process.stdout], [], [], 120)[0]:
+            raise Wrong("the load hangs")
+        line = self.process.stdout.readline()
+        if not line:
+            raise Wrong("the load has ended")
+        found = json.loads(line)
+        if "wrong" in found:
+            raise Wrong(found["wrong"])
+        return found["said"]
+
+    def ask(self, word):
+        self.process.stdin.write(word + "\n")
+        return self.answer()
+
+    def end(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def load_command(store, seed, podman):
+    """The mount's directory may come and go inside the container, too."""
+    words = ["python3", os.path.abspath(__file__), "load"]
+    if not podman:
+        return [*words, store.mount_point, str(seed)]
+    work = os.path.join(store.scratch, "podman")
+    os.mkdir(work)
+    with open(os.path.join(work, "containers.conf"), "x", encoding="ascii") as conf:
+        conf.write('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n')
+    return ["env", f"CONTAINERS_CONF={work}/containers.conf", "podman", "--root", f"{work}/root", "--runroot", f"{work}/run",
+            "--tmpdir", f"{work}/tmp", "--runtime", "runc", "run", "--rm", "-i", "--network", "none",
+            "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
+            "-v", f"{os.path.dirname(store.mount_point)}:/data:rslave", "--rootfs", "/:O",
+            *words, "/data/mnt", str(seed)]
+
+
 class Store:
-    def __init__(self, build, mount_options):
+    def __init__(self, build, mount_options, podman):
         self.program = os.path.join(build, "mountd", "varve")
         if not os.access(self.program, os.X_OK):
             sys.exit(f"there is no program {self.program}: build first")
         self.scratch = tempfile.mkdtemp(prefix="varve-survive-")
         self.environment = dict(os.environ, VARVE_STORE=os.path.join(self.scratch, "store"), VARVE_KEEPER="yes")
-        self.mount_point = os.path.join(self.scratch, "mnt")
-        os.mkdir(self.mount_point)
+        shared = os.path.join(self.scratch, "shared")
+        self.mount_point = os.path.join(shared, "mnt")
+        os.makedirs(self.mount_point)
+        if podman:
+            subprocess.run(["mount", "--bind", shared, shared], check=True)
+            subprocess.run(["mount", "--make-shared", shared], check=True)
         self.mount_options = mount_options
 
     def varve(self, *arguments, check=True):
@@ -487,8 +559,9 @@ class Store:
     def end(self):
         self.varve("daemon", "stop", "--force", check=False)
         with open("/proc/self/mounts", encoding="utf-8") as mounts:
-            if any(line.split()[1] == self.mount_point for line in mounts):
-                subprocess.run(["umount", "-l", self.mount_point], check=False)
+            left = [line.split()[1] for line in mounts if line.split()[1].startswith(self.scratch + "/")]
+        for path in reversed(left):
+            subprocess.run(["umount", "-l", path], check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -509,22 +582,20 @@ def one_death(store, load, rng, upgrade):
     """Returns how long the mount was not served, and how long a program waited, in ms."""
     before = store.status()
     time.sleep(rng.uniform(0.3, 0.8))
-    load.raise_if_wrong()
-    load.longest()
+    load.ask("longest")
     if upgrade:
         store.varve("upgrade", store.program)
     else:
         os.kill(before["daemon"]["pid"], signal.SIGKILL)
     status = wait_for_takeover(store, before["keeper"]["takeovers"])
     expect(status["mounts"][0]["kept"], True, "the mount is kept")
-    load.raise_if_wrong()
-    return status["keeper"]["last_pause_ms"], load.longest() * 1000
+    return status["keeper"]["last_pause_ms"], load.ask("longest") * 1000
 
 
 def survive(store, arguments, rng):
     store.varve("volume", "create", "--name", "v", "--size", "0")
     store.varve("mount", *store.mount_options, "v", store.mount_point)
-    load = Load(store.mount_point, rng)
+    load = Load(load_command(store, rng.randrange(1 << 40), arguments.podman))
     pauses, waits = [], []
     deaths = [False] * arguments.kills + [True] * arguments.upgrades
     rng.shuffle(deaths)
@@ -534,14 +605,14 @@ def survive(store, arguments, rng):
             pauses.append(pause)
             waits.append(wait)
             if number % 10 == 9:
-                load.ask_all("check")
+                load.ask("check")
             if arguments.verbose:
                 print(f"{'upgrade' if upgrade else 'kill'} {number + 1}: {pause:.0f} ms, a call took {wait:.0f} ms", flush=True)
-        load.ask_all("check")
-        load.ask_all("wait")
+        load.ask("check")
+        load.ask("wait")
         store.varve("umount", store.mount_point)
         store.varve("mount", *store.mount_options, "v", store.mount_point)
-        steps = load.ask_all("go")
+        steps = load.ask("go")
     finally:
         load.end()
     store.varve("umount", store.mount_point)
@@ -557,11 +628,12 @@ def main():
     parser.add_argument("--upgrades", type=int, default=2)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("--option", action="append", default=[], help="a mount option")
+    parser.add_argument("--podman", action="store_true", help="the load runs inside a container")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     rng = random.Random(arguments.seed)
-    store = Store(arguments.build, [word for option in arguments.option for word in ("-o", option)])
+    store = Store(arguments.build, [word for option in arguments.option for word in ("-o", option)], arguments.podman)
     began = time.monotonic()
     try:
         steps, pauses, waits = survive(store, arguments, rng)
@@ -578,4 +650,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if len(sys.argv) == 4 and sys.argv[1] == "load":
+        serve_load(sys.argv[2], int(sys.argv[3]))
+    else:
+        sys.exit(main())
