@@ -6,8 +6,8 @@
 #   . cmake/packages.sh && install_packages build test      from a script
 #   bash cmake/packages.sh build test container bench       from a shell
 #
-# Groups: build (compile and run Varve), test (every stage of tests/run.sh), example (examples/), container (podman),
-# bench (the measurements in tests/bench).
+# Groups: build (compile and run Varve), test (every stage of tests/run.sh), example (examples/), container (dockerd, podman),
+# package (the Debian package), bench (the measurements in tests/bench).
 
 # The package names of `group`, one line; fails for an unknown group.
 packages_of() {
@@ -29,11 +29,14 @@ packages_of() {
     container)
       echo docker.io podman runc bubblewrap busybox-static uidmap curl python3
       ;;
+    package)
+      echo lintian systemd init-system-helpers dpkg-dev
+      ;;
     bench)
       echo libbenchmark-dev python3 fio e2fsprogs btrfs-progs sqlite3 postgresql-15
       ;;
     *)
-      echo "packages: no group '$1'; there are build, test, example, container and bench" >&2
+      echo "packages: no group '$1'; there are build, test, example, container, package and bench" >&2
       return 2
       ;;
   esac

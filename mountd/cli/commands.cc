@@ -34,6 +34,7 @@ std::span<const Command* const> all_commands() {
                                                        &kScrub,
                                                        &kFsck,
                                                        &kRepair,
+                                                       &kDoctor,
                                                        &kUpgrade,
                                                        &kVersion};
   return kAll;

@@ -15,6 +15,7 @@ extern const Command kDaemonRun;
 extern const Command kDaemonStop;
 extern const Command kDf;
 extern const Command kDiff;
+extern const Command kDoctor;
 extern const Command kFsck;
 extern const Command kInit;
 extern const Command kMount;
