@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of varve(1) for bash: commands and options from its own help, names of volumes and snapshots from a daemon that runs.
 
-_varve_commands() { varve ${1:+"$1"} --help 2>/dev/null | awk '/^(Commands|Groups):/ { on = 1; next } /^[^ ]/ { on = 0 } on && NF { print $1 }'; }
+_varve_commands() { varve ${1:+"$1"} --help 2>/dev/null | awk '/ommands:$/ { on = 1; next } /^[^ ]/ { on = 0 } on && NF { print $1 }'; }
 _varve_options() { varve "$@" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u; }
 _varve_names() {
   [ -S "${VARVE_STORE:-/var/lib/varve}/control.sock" ] || return

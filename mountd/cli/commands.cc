@@ -6,7 +6,7 @@
 namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
-  static constexpr std::array<const Command*, 30> kAll{&kVolumeCreate,
+  static constexpr std::array<const Command*, 31> kAll{&kVolumeCreate,
                                                        &kVolumeInspect,
                                                        &kVolumeLs,
                                                        &kVolumeRm,
