@@ -85,6 +85,20 @@ section_keeper() {
   content "$a/file" "$(printf 'before\nafter')"
   exec 7<&- 8<&-
 
+  # what the kernel was told by an earlier daemon is taken back by a rollback, and a snapshot has its dirty pages
+  ok snapshot create kept@before
+  echo changed >"$a/file"
+  echo new >"$a/other"
+  content "$a/other" new
+  kill -KILL "$(daemon_pid)"
+  ok snapshot create kept@changed
+  run rollback kept@before
+  content "$a/file" "$(printf 'before\nafter')"
+  that 'a file that is new since is gone' test ! -e "$a/other"
+  ok mount kept@changed "$b"
+  content "$b/file" changed
+  ok umount "$b"
+
   # both die: the mount is dead, and mount brings it back
   kill_daemon
   run cat "$a/file"
@@ -104,6 +118,20 @@ section_keeper() {
   ok umount "$a"
   ok daemon stop
   that 'the keeper ends with its daemon' wait_gone "$keeper"
+
+  # no daemon comes up: the mount is ended instead of hanging for ever
+  ok mount kept "$a"
+  keeper=$(field keeper pid)
+  mv "$VARVE_STORE/superblock" "$SCRATCH/superblock"
+  kill -KILL "$(daemon_pid)"
+  that 'the keeper gives up' wait_gone "$keeper"
+  that 'the mount point is free' test -z "$(grep " $a fuse" /proc/self/mounts)"
+  that 'and the log says so' grep -q 'no daemon could be brought up' "$VARVE_STORE/daemon.log"
+  mv "$SCRATCH/superblock" "$VARVE_STORE/superblock"
+  ok mount kept "$a"
+  content "$a/file" "$(printf 'before\nafter')"
+  ok umount "$a"
+  ok daemon stop
 
   # without a keeper
   ok daemon run --no-keeper

@@ -41,6 +41,9 @@ section_privileges() {
       $VARVE rollback mine@s && test \"\$(cat $home/mnt/file)\" = text || exit 6
       $VARVE mount mine@s $SCRATCH/foreign 2>/dev/null
       test \$? -eq 6 || exit 7
+      pid=\$($VARVE status --json | python3 -c \"import json, sys; print(json.load(sys.stdin)[\\\"daemon\\\"][\\\"pid\\\"])\")
+      kill -KILL \$pid && test \"\$(cat $home/mnt/file)\" = text && echo later >$home/mnt/file || exit 10
+      $VARVE upgrade >/dev/null && test \"\$(cat $home/mnt/file)\" = later || exit 11
       $VARVE umount mine || exit 8
       $VARVE mount mine $home/mnt -o allow_other 2>/dev/null && exit 9
       $VARVE daemon stop'"
