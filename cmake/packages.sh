@@ -27,7 +27,7 @@ packages_of() {
       echo bubblewrap busybox-static sqlite3
       ;;
     container)
-      echo docker.io podman runc bubblewrap busybox-static uidmap curl python3
+      echo docker.io docker-compose jq podman runc bubblewrap busybox-static uidmap curl python3
       ;;
     package)
       echo lintian systemd init-system-helpers dpkg-dev

@@ -21,6 +21,7 @@ gcc             g++, optimised: all unit, model, crash and format tests
 cli             the command line against a daemon
 posix           POSIX suites on mounted volumes
 applications    SQLite, PostgreSQL, git, tar and a compiler on mounted volumes
+containers      dockerd, Swarm, Podman, the examples and the Debian package
 fuzz            libFuzzer on every decoder for a few seconds each, from the kept corpus
 limits          a full disk, and the daemon in a memory cgroup
 clang           clang with thread-safety analysis; all tests under address and undefined-behaviour sanitizers
@@ -136,6 +137,11 @@ stage_applications() {
   bash tests/apps/run.sh "$build_root/gcc"
 }
 
+stage_containers() {
+  gcc_build
+  bash tests/containers/run.sh "$build_root/gcc"
+}
+
 stage_fuzz() {
   configure fuzz -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_CXX_FLAGS_DEBUG='-O1 -g1' -DVARVE_SANITIZE=address -DVARVE_FUZZ=ON -DVARVE_UNITY=all
@@ -188,7 +194,9 @@ stage_quickstart() { VARVE_BUILD_ROOT=$build_root VARVE_WERROR=ON bash examples/
 is_stage() { printf '%s\n' "${all_stages[@]}" | grep -qxF -- "$1"; }
 
 packages_for() {
-  case " $* " in *' quickstart '*) echo build test example ;; *) echo build test ;; esac
+  echo build test
+  case " $* " in *' quickstart '*) echo example ;; esac
+  case " $* " in *' containers '*) echo container package ;; esac
 }
 
 # Runs one stage in a shell of its own, with a bound; prints its time.
