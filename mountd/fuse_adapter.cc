@@ -14,6 +14,7 @@
 
 #include "mountd/fuse_answer.h"
 #include "mountd/fuse_init.h"
+#include "mountd/fuse_write.h"
 #include "mountd/fuse_xattr.h"
 #include "store/base/error.h"
 
@@ -21,10 +22,6 @@ namespace varve {
 namespace {
 
 constexpr std::size_t kLargestReply = 1u << 20;
-/// Copying as much takes about as long as waking another thread, which reads on meanwhile.
-constexpr std::size_t kLongCopy = 64u << 10;
-/// Writes that wait for a slow thread hold a copy of their data each.
-constexpr std::size_t kMaxWaitingWrites = 64;
 
 Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
@@ -33,11 +30,6 @@ Caller caller_of(fuse_req_t request) {
 
 Time to_time(const timespec& time) {
   return {time.tv_sec, static_cast<std::uint32_t>(time.tv_nsec)};
-}
-
-std::uint64_t unsigned_offset(off_t offset) {
-  if (offset < 0) throw PosixError(EINVAL);
-  return static_cast<std::uint64_t>(offset);
 }
 
 /// Memory for a reply of up to `size` bytes: the ring's own, or a buffer of the thread.
@@ -440,57 +432,6 @@ void read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fu
   });
 }
 
-/// True if the writer lacks CAP_FSETID, so that setuid and setgid must go. Where the kernel's flag
-/// is out of reach, everybody but root does.
-template <class Info>
-bool clears_setid(fuse_req_t request, const Info& info) {
-  if (!over_uring(request) && FuseTraffic::wire_request().known)
-    return FuseTraffic::wire_request().kills_setid;
-  if constexpr (requires { info.kill_suidgid; }) return info.kill_suidgid != 0;
-  return !info.writepage && fuse_req_ctx(request)->uid != 0;
-}
-
-/// A write may be held back while the store is behind. When half of the threads are in writes, the
-/// next ones go elsewhere, with a copy of their data, so that threads are left for the rest.
-bool should_hand_off(const FuseConnection& connection, const InlineCall& running, bool uring) {
-  const unsigned limit = uring ? 1 : std::max(1u, connection.options.max_threads / 2);
-  return running.others() >= limit && connection.slow.waiting() < kMaxWaitingWrites;
-}
-
-void write(fuse_req_t request, fuse_ino_t ino, const char* data, std::size_t size, off_t offset,
-           fuse_file_info* info) {
-  FuseConnection& connection = begin(request, RequestType::kWrite);
-  FuseTraffic::WriteTicket ticket = connection.traffic.take_write_ticket(info->writepage);
-  const ByteView bytes = as_bytes({data, size});
-  const bool clear_setid = clears_setid(request, *info);
-  if (size >= kLongCopy) about_to_wait();
-  const ServedRequest served = served_request(request);
-  ToldAnswered afterwards(connection, served.id);
-  const auto body = [request, served, ino, offset, clear_setid](ByteView view) {
-    const Written reply{view.size()};
-    return make_once(
-        volume_of(request), served,
-        [&] {
-          volume_of(request).write(Ino{ino}, unsigned_offset(offset), view, clear_setid);
-          return reply;
-        },
-        [&](const AppliedRequest&) { return reply; });
-  };
-  const InlineCall running(connection.inline_writes);
-  if (!should_hand_off(connection, running, over_uring(request))) {
-    answer(request, [&] { return body(bytes); });
-    return;
-  }
-  struct Held {
-    Bytes data;
-    FuseTraffic::WriteTicket ticket;
-    ToldAnswered afterwards;
-  };
-  auto held = std::make_shared<Held>(
-      Held{Bytes(bytes.begin(), bytes.end()), std::move(ticket), std::move(afterwards)});
-  answer_slowly(request, [held = std::move(held), body] { return body(held->data); });
-}
-
 /// fsync waits for the device, and one flush answers all who wait: as many as possible should.
 void fsync(fuse_req_t request, fuse_ino_t ino, int, fuse_file_info*) {
   begin(request, RequestType::kFsync);
@@ -589,7 +530,7 @@ fuse_lowlevel_ops fuse_operations() {
   operations.link = link;
   operations.open = open;
   operations.read = read;
-  operations.write = write;
+  operations.write = fuse::write;
   operations.flush = flush;
   operations.release = release;
   operations.fsync = fsync;

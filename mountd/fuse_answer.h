@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cerrno>
 #include <exception>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "mountd/fuse_connection.h"
 #include "mountd/fuse_library.h"
 #include "store/base/about_to_wait.h"
+#include "store/base/error.h"
 
 namespace varve {
 
@@ -35,6 +37,15 @@ inline FuseConnection& begin(fuse_req_t request, RequestType type) {
   connection.traffic.count(type);
   if (over_uring(request)) connection.uring_seen.store(true, std::memory_order_relaxed);
   return connection;
+}
+
+/// Copying as much takes about as long as waking another thread, which reads on meanwhile.
+inline constexpr std::size_t kLongCopy = 64u << 10;
+
+/// PosixError(EINVAL) for a negative one.
+inline std::uint64_t unsigned_offset(off_t offset) {
+  if (offset < 0) throw PosixError(EINVAL);
+  return static_cast<std::uint64_t>(offset);
 }
 
 /// What a request can be answered with; one send() each.
