@@ -62,11 +62,11 @@ class Examination {
     int major = 0, minor = 0;
     if (std::sscanf(places_.kernel_release.c_str(), "%d.%d", &major, &minor) != 2)
       return add(Level::kNote, "the kernel calls itself '" + places_.kernel_release + "'",
-                 "Varve needs Linux 5.6 or later");
+                 "Varve needs Linux 5.11 or later");
     const auto before = [&](int a, int b) { return major < a || (major == a && minor < b); };
     const std::string what = "Linux " + places_.kernel_release;
-    if (before(5, 6))
-      add(Level::kProblem, what + " is too old", "use Linux 5.6 or later");
+    if (before(5, 11))
+      add(Level::kProblem, what + " is too old", "use Linux 5.11 or later");
     else if (before(6, 9))
       add(Level::kNote, what + " does not send requests again that a dead daemon left",
           "use Linux 6.9 or later, so that mounts outlive the daemon");

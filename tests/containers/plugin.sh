@@ -144,6 +144,9 @@ plugin_two_maps() {
   varve mount owned@s "$WORK/two" -o uidmap=0:5000:100,gidmap=0:6000:100 || return 1
   expect '1000:1000' stat -c %u:%g "$WORK/one/file" && expect '5010:6020' stat -c %u:%g "$WORK/two/file" || return 1
   expect '65534' stat -c %u "$WORK/one" || return 1
+  # The maps outlive the daemon.
+  kill -KILL "$(daemon_pid)" && eventually 20 plugin_answers || return 1
+  expect '5010:6020' stat -c %u:%g "$WORK/two/file" && expect '1000:1000' stat -c %u:%g "$WORK/one/file" || return 1
   varve_umount "$WORK/one" && varve_umount "$WORK/two" && varve_mount owned && expect '10:20' stat -c %u:%g "$MOUNT/file" &&
     varve_umount "$MOUNT"
 }

@@ -49,6 +49,12 @@ std::vector<Bytes> volume_seeds();
 void http(ByteView input);
 std::vector<Bytes> http_seeds();
 
+// plugin_target.cc
+void plugin(ByteView input);
+void volume_options(ByteView input);
+std::vector<Bytes> plugin_seeds();
+std::vector<Bytes> volume_options_seeds();
+
 // mountd_target.cc
 void control_api(ByteView input);
 void http_target(ByteView input);

@@ -23,12 +23,14 @@ const std::vector<Target>& targets() {
       {"node", node, node_seeds},
       {"operation", operation, operation_seeds},
       {"payload", payload, payload_seeds},
+      {"plugin", plugin, plugin_seeds},
       {"record", record, record_seeds},
       {"segment", segment, segment_seeds},
       {"size_text", size_text, size_text_seeds},
       {"snapshot_cut", snapshot_cut, snapshot_cut_seeds},
       {"superblock", superblock, superblock_seeds},
       {"volume", volume, volume_seeds},
+      {"volume_options", volume_options, volume_options_seeds},
   };
   return all;
 }
