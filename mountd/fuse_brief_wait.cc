@@ -8,19 +8,16 @@ namespace varve {
 bool FuseBriefWait::wait(const std::function<bool()>& is_there,
                          const std::function<Clock::time_point()>& now) {
   if (!enabled_) return false;
-  if (skips_ > 0) {
-    --skips_;
-    return false;
-  }
+  if (credit_ == 0 && ++skipped_ < kProbe) return false;
+  skipped_ = 0;
   const Clock::time_point until = now() + kLongest;
   do {
     if (is_there()) {
-      next_skips_ = 1;
+      credit_ = std::min(credit_ + 1, kMaxCredit);
       return true;
     }
   } while (now() < until);
-  skips_ = next_skips_;
-  next_skips_ = std::min(next_skips_ * 2, kMaxSkips);
+  credit_ -= std::min(credit_, kPriceOfFailure);
   return false;
 }
 

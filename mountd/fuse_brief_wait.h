@@ -8,15 +8,18 @@ namespace varve {
 
 /// Waits for the next request by looking again and again, for as long as a program needs that asks
 /// one thing after the other, so that neither this thread nor its processor goes to sleep in
-/// between: waking them takes longer than most answers, above all in a virtual machine. Where that
-/// was in vain it is tried less and less, down to once in kMaxSkips requests.
+/// between: waking them takes longer than most answers, above all in a virtual machine.
+///
+/// In vain it costs more than it saves, and it is in vain where the program waits for this very
+/// processor. So it goes on only while four of five times find a request; otherwise one in kProbe
+/// requests is waited for.
 ///
 /// For one thread.
 class FuseBriefWait {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::microseconds kLongest{60};
-  static constexpr unsigned kMaxSkips = 64;
+  static constexpr std::chrono::microseconds kLongest{50};
+  static constexpr unsigned kProbe = 64;
 
   /// On one processor nobody could send a request meanwhile.
   explicit FuseBriefWait(bool several_processors) : enabled_(several_processors) {}
@@ -27,9 +30,12 @@ class FuseBriefWait {
             const std::function<Clock::time_point()>& now = &Clock::now);
 
  private:
+  static constexpr unsigned kMaxCredit = 16;
+  static constexpr unsigned kPriceOfFailure = 4;
+
   const bool enabled_;
-  unsigned skips_ = 0;       ///< calls that return at once
-  unsigned next_skips_ = 1;  ///< after the next failure
+  unsigned credit_ = kPriceOfFailure;
+  unsigned skipped_ = 0;  ///< requests since the last try
 };
 
 }  // namespace varve

@@ -33,35 +33,45 @@ TEST(FuseBriefWait, EndsAfterItsTime) {
   EXPECT_EQ(looks, FuseBriefWait::kLongest.count());
 }
 
-TEST(FuseBriefWait, IsTriedLessAndLessWhereItIsInVain) {
-  FuseBriefWait brief(true);
+/// How many of `count` calls look at all, where each that does finds something if `finds(number)`.
+int tries(FuseBriefWait& brief, int count, const std::function<bool(int)>& finds) {
   int tries = 0;
-  for (int i = 0; i < 10'000; ++i) {
+  for (int i = 0; i < count; ++i) {
     bool looked = false;
-    EXPECT_FALSE(brief.wait(
+    const bool found = brief.wait(
         [&] {
           looked = true;
-          return false;
+          return finds(tries);
         },
-        SlowClock()));
+        SlowClock());
+    EXPECT_EQ(found, looked && finds(tries));
     if (looked) ++tries;
   }
-  EXPECT_LT(tries, 10'000 / static_cast<int>(FuseBriefWait::kMaxSkips) + 10);
-  EXPECT_GT(tries, 10'000 / static_cast<int>(FuseBriefWait::kMaxSkips) - 10);
+  return tries;
 }
 
-TEST(FuseBriefWait, OneSuccessBringsItBack) {
+TEST(FuseBriefWait, WhereItIsInVainOneInManyIsTried) {
   FuseBriefWait brief(true);
-  const auto never = [] { return false; };
-  const auto always = [] { return true; };
-  for (int i = 0; i < 1000; ++i) brief.wait(never, SlowClock());
-  int calls = 1;
-  while (!brief.wait(always, SlowClock())) ++calls;
-  EXPECT_LE(calls, static_cast<int>(FuseBriefWait::kMaxSkips) + 1);
-  EXPECT_TRUE(brief.wait(always, SlowClock()));
-  EXPECT_FALSE(brief.wait(never, SlowClock()));
-  EXPECT_FALSE(brief.wait(always, SlowClock()));  // one is skipped
-  EXPECT_TRUE(brief.wait(always, SlowClock()));
+  const int tried = tries(brief, 6400, [](int) { return false; });
+  EXPECT_GE(tried, 100);
+  EXPECT_LE(tried, 102);
+}
+
+TEST(FuseBriefWait, WhereFourOfFiveSucceedItGoesOn) {
+  FuseBriefWait brief(true);
+  EXPECT_GT(tries(brief, 1000, [](int number) { return number % 6 != 5; }), 990);
+}
+
+TEST(FuseBriefWait, WhereHalfSucceedItStops) {
+  FuseBriefWait brief(true);
+  EXPECT_LT(tries(brief, 1000, [](int number) { return number % 2 != 0; }), 100);
+}
+
+TEST(FuseBriefWait, SuccessBringsItBack) {
+  FuseBriefWait brief(true);
+  tries(brief, 1000, [](int) { return false; });
+  EXPECT_GT(tries(brief, 1000, [](int) { return true; }),
+            1000 - static_cast<int>(FuseBriefWait::kProbe));
 }
 
 TEST(FuseBriefWait, DoesNothingOnOneProcessor) {
