@@ -278,7 +278,7 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options, Keeper* keeper, Keep
 }
 
 std::unique_ptr<Keeper> make_keeper(const DaemonOptions& options, KeeperLegacy* legacy) {
-  const KeeperHello about{options.store, options.successor, 0};
+  const KeeperHello about{options.store, options.successor, 0, !options.plugin_sockets.empty()};
   if (legacy != nullptr) return std::make_unique<Keeper>(about, *legacy);
   if (!options.keeper || options.mount) return nullptr;
   return std::make_unique<Keeper>(about);
@@ -319,9 +319,16 @@ void run_daemon(const DaemonOptions& options) {
   }
   log_info("daemon", "pid " + std::to_string(::getpid()) + " serves store " + options.store);
   report(options.ready_socket, 0, "ready");
+  if (keeper && !legacy) keeper->began();
   daemon->run_until_end(signals);
   if (!daemon->upgrade().empty()) daemon->leave();
-  daemon->close();
+  // It was to end, however that goes.
+  try {
+    daemon->close();
+  } catch (...) {
+    if (keeper) keeper->goodbye();
+    throw;
+  }
   if (keeper) keeper->goodbye();
 }
 

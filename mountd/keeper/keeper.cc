@@ -160,6 +160,17 @@ void Keeper::forget(std::uint64_t number) {
   }
 }
 
+void Keeper::began() {
+  if (!about_.always) return;
+  const MutexLock lock(mutex_);
+  try {
+    start_if_none();
+  } catch (const Error& error) {
+    problem_ = error.what();
+    log_error("keeper", std::string("none could be started: ") + error.what());
+  }
+}
+
 void Keeper::ready() {
   const MutexLock lock(mutex_);
   if (welcome_.since_ns != 0)

@@ -62,6 +62,9 @@ class Keeper {
   /// The mount has ended. Its device is closed here, and in the keeper as soon as that hears of it.
   void forget(std::uint64_t number);
 
+  /// The daemon serves. From here on it is followed by another one even without mounts, if
+  /// KeeperHello::always says so.
+  void began();
   /// The successor serves what it could take over.
   void ready();
   /// The successor cannot begin; the process ends now.

@@ -43,7 +43,8 @@ constexpr std::chrono::milliseconds kLongestWait{2000};
 ///      ^                                                      |  |  too often
 ///      +------------------- the successor is ready -----------+  +----------> mounts are ended
 /// ```
-/// A daemon that says goodbye, or has no mounts when it dies, ends the keeper.
+/// A daemon that says goodbye, or has no mounts when it dies and serves nothing else, ends the
+/// keeper.
 class KeeperProcess {
  public:
   explicit KeeperProcess(KeeperChannel channel) : channel_(std::move(channel)) {}
@@ -54,7 +55,7 @@ class KeeperProcess {
       const std::optional<KeeperMessage> message = next();
       if (message && message->type == Type::kGoodbye) return 0;
       if (message) continue;
-      if (mounts_.empty() && program_ == kOwnProgram) return 0;
+      if (mounts_.empty() && !hello_.always && program_ == kOwnProgram) return 0;
       if (!take_over()) return give_up();
     }
   }

@@ -53,7 +53,8 @@ auto parsed(const std::string& text, const Read& read) {
 }  // namespace
 
 std::string KeeperHello::text() const {
-  return dump({{"store", store}, {"arguments", arguments}, {"takeovers", takeovers}});
+  return dump(
+      {{"store", store}, {"arguments", arguments}, {"takeovers", takeovers}, {"always", always}});
 }
 
 KeeperHello KeeperHello::parse(const std::string& text) {
@@ -62,6 +63,7 @@ KeeperHello KeeperHello::parse(const std::string& text) {
     json.at("store").get_to(out.store);
     json.at("arguments").get_to(out.arguments);
     json.at("takeovers").get_to(out.takeovers);
+    json.at("always").get_to(out.always);
     return out;
   });
 }

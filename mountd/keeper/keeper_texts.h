@@ -17,6 +17,7 @@ struct KeeperHello {
   std::string store;                   ///< absolute
   std::vector<std::string> arguments;  ///< of a successor, after the program's name
   std::uint64_t takeovers = 0;         ///< so far
+  bool always = false;                 ///< a successor is wanted even if there are no mounts
 
   std::string text() const;
   static KeeperHello parse(const std::string& text);

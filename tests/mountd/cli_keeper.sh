@@ -133,6 +133,16 @@ section_keeper() {
   ok umount "$a"
   ok daemon stop
 
+  # what serves container engines comes back without mounts, too; any other daemon with the next command that needs it
+  ok daemon run --plugin-socket "$SCRATCH/engine.sock"
+  pid=$(daemon_pid) keeper=$(field keeper pid)
+  kill -KILL "$pid"
+  that 'another daemon is there' wait_for_takeovers 1
+  that 'and answers engines' curl --silent --fail --max-time 10 --unix-socket "$SCRATCH/engine.sock" \
+    -X POST http://varve/Plugin.Activate
+  ok daemon stop
+  that 'the keeper ends with its daemon' wait_gone "$keeper"
+
   # without a keeper
   ok daemon run --no-keeper
   ok mount kept "$a"

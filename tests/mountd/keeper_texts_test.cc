@@ -43,10 +43,11 @@ TEST(KeptMount, IsTheSameAfterItsText) {
 
 TEST(KeeperHello, IsTheSameAfterItsText) {
   const KeeperHello same =
-      KeeperHello::parse(KeeperHello{"/var/lib/varve", {"daemon", "run", ""}, 12}.text());
+      KeeperHello::parse(KeeperHello{"/var/lib/varve", {"daemon", "run", ""}, 12, true}.text());
   EXPECT_EQ(same.store, "/var/lib/varve");
   EXPECT_EQ(same.arguments, (std::vector<std::string>{"daemon", "run", ""}));
   EXPECT_EQ(same.takeovers, 12u);
+  EXPECT_TRUE(same.always);
 }
 
 TEST(KeeperWelcome, IsTheSameAfterItsText) {
