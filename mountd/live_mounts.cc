@@ -237,6 +237,13 @@ LiveMounts::Entry& LiveMounts::find(const std::string& where) {
   return *found;
 }
 
+LiveMounts::Entry* LiveMounts::entry_of(const FuseMount& mount) {
+  const auto entry = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& candidate) {
+    return candidate.mount.get() == &mount;
+  });
+  return entry == entries_.end() ? nullptr : &*entry;
+}
+
 LiveMount LiveMounts::unmount(const std::string& where, FuseMount::Busy busy) {
   std::shared_ptr<FuseMount> mount;
   {
@@ -247,19 +254,18 @@ LiveMount LiveMounts::unmount(const std::string& where, FuseMount::Busy busy) {
   mount->unmount(busy);
 
   MutexLock lock(mutex_);
-  const auto entry = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& candidate) { return candidate.mount == mount; });
   LiveMount about;
-  if (entry == entries_.end()) {  // ended and reaped by another thread meanwhile
-    about.mount_point = where;
-    return about;
-  }
-  note_detached(*entry);
+  about.mount_point = where;
   const auto give_up = std::chrono::steady_clock::now() + kDetachWait;
-  while (!entry->ended && std::chrono::steady_clock::now() < give_up)
+  // While this waits, another thread may reap the entry.
+  for (Entry* entry = entry_of(*mount); entry != nullptr; entry = entry_of(*mount)) {
+    note_detached(*entry);
+    about = entry->about;
+    about.detached = !entry->ended;
+    if (entry->ended || std::chrono::steady_clock::now() >= give_up) break;
+    about.detached = false;  // if it is gone at the next look
     changed_.wait_for(mutex_, std::chrono::milliseconds(100));
-  about = entry->about;
-  about.detached = !entry->ended;
+  }
   mount.reset();
   reap();
   return about;

@@ -117,6 +117,8 @@ class LiveMounts {
   void watch(Entry& entry);
   void reap() REQUIRES(mutex_);
   Entry& find(const std::string& where) REQUIRES(mutex_);
+  /// Null once it has been reaped.
+  Entry* entry_of(const FuseMount& mount) REQUIRES(mutex_);
   std::vector<std::shared_ptr<FuseMount>> mounts_of(const std::string& volume) const;
   static LiveMount snapshot_of(const Entry& entry);
 

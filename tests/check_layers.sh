@@ -72,7 +72,7 @@ code '^[[:space:]]*#[[:space:]]*include[[:space:]]*"(\.|[^/"]*")' store snapshot
 
 code '#[[:space:]]*include[[:space:]]*[<"](sqlite3|openssl/|zstd|curl/|xxh)' snapshot fs mountd |
   report "a header of the disk layer's libraries outside store/"
-code '#[[:space:]]*include[[:space:]]*[<"](fuse|CLI/|nlohmann/|boost/)' store snapshot fs |
+code '#[[:space:]]*include[[:space:]]*[<"](fuse|CLI/|nlohmann/|boost/(asio|beast|filesystem))' store snapshot fs |
   report "a header of libfuse, the command line or JSON outside mountd/"
 code '\b(sqlite3_[a-z]|EVP_|ZSTD_)' snapshot fs mountd | report "a call to the disk layer's libraries outside store/"
 
