@@ -38,7 +38,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CLICOLOR=0 GTEST_COLOR=no
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0:suppressions=$root/tests/tsan.supp
 symbolizer=$(command -v llvm-symbolizer-14 || command -v llvm-symbolizer || true)
 if [ -n "$symbolizer" ]; then export ASAN_SYMBOLIZER_PATH=$symbolizer TSAN_SYMBOLIZER_PATH=$symbolizer; fi
 unset VARVE_STORE
