@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/repository_impl.h"
+#include "store/base/background.h"
 #include "store/base/error.h"
 #include "store/base/log.h"
 
@@ -66,6 +67,7 @@ void RepositoryImpl::request_cleaning() {
 
 void RepositoryImpl::clean_in_background() {
   ::pthread_setname_np(::pthread_self(), "varve-clean");
+  work_in_background();
   bool worked = false;
   for (;;) {
     {

@@ -25,8 +25,9 @@ class Objects {
   virtual SharedBytes read(const Digest& digest, Wait wait) = 0;
 
   /// Returns if the object can be read, as far as can be told for less than reading it costs: it is
-  /// in memory, was read or written within the last minute, or its record has the right checksum.
-  /// The errors of read. With Wait::kRefused throws WouldBlock unless the answer is in memory.
+  /// in memory, was read or written within the last ten minutes, or its record has the right
+  /// checksum. The errors of read. With Wait::kRefused throws WouldBlock unless the answer is in
+  /// memory.
   virtual void probe(const Digest& digest, Wait wait) { read(digest, wait); }
 };
 

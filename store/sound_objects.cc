@@ -43,7 +43,7 @@ bool SoundObjects::noted_lately(const Digest& digest, Clock::time_point now) con
   const std::uint64_t slot = (*slots_)[place.slot].load(std::memory_order_relaxed);
   if (slot == 0 || (slot & kTagMask) != place.tag) return false;
   const std::uint64_t age = (second_of(now) - (slot & kSecondMask)) & kSecondMask;
-  return age < static_cast<std::uint64_t>(kLately.count());
+  return age < static_cast<std::uint64_t>(std::chrono::seconds(kLately).count());
 }
 
 bool SoundObjects::digested(const Digest& digest) const {

@@ -19,7 +19,7 @@ namespace varve {
 class SoundObjects {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::seconds kLately{60};
+  static constexpr std::chrono::minutes kLately{10};
 
   SoundObjects() : slots_(std::make_unique<Slots>()) {}
 

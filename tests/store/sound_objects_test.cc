@@ -20,15 +20,15 @@ constexpr auto kByDigest = SoundObjects::Found::kByDigest;
 
 Digest digest_number(std::uint64_t number) { return digest_of(random_content(number, 32)); }
 
-TEST(SoundObjects, RemembersForAMinute) {
+TEST(SoundObjects, RemembersForTenMinutes) {
   SoundObjects sound;
   const auto now = SoundObjects::Clock::time_point(seconds(1'000'000));
   const Digest digest = digest_number(1);
   EXPECT_FALSE(sound.noted_lately(digest, now));
   sound.note(digest, kByChecksum, now);
   EXPECT_TRUE(sound.noted_lately(digest, now));
-  EXPECT_TRUE(sound.noted_lately(digest, now + seconds(59)));
-  EXPECT_FALSE(sound.noted_lately(digest, now + seconds(60)));
+  EXPECT_TRUE(sound.noted_lately(digest, now + SoundObjects::kLately - seconds(1)));
+  EXPECT_FALSE(sound.noted_lately(digest, now + SoundObjects::kLately));
   EXPECT_FALSE(sound.noted_lately(digest, now + seconds(1'000'000)));
   EXPECT_FALSE(sound.noted_lately(digest_number(2), now));
   sound.forget(digest);
