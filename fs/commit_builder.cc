@@ -102,8 +102,8 @@ void CommitBuilder::add_tasks(Ino ino, const FileData& data, std::vector<Task>& 
 }
 
 void CommitBuilder::run(Task& task) const {
-  RegionBuilder builder({task.ino, task.size, *task.data, input_.base}, input_.objects,
-                        input_.batch, input_.txg);
+  RegionBuilder builder({task.ino, task.size, *task.data, input_.base, input_.profile},
+                        input_.objects, input_.batch, input_.txg);
   task.changes.reserve(task.regions.size());
   for (const std::uint64_t region : task.regions) {
     const std::optional<RegionRecord> record = builder.build(region);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fs/overlay.h"
+#include "fs/profile.h"
 #include "snapshot/tree.h"
 #include "snapshot/tree_edit.h"
 #include "store/objects.h"
@@ -23,6 +24,7 @@ class CommitBuilder {
     ObjectsBatch& batch;
     Txg txg = 0;  ///< the birth of every new pointer
     std::size_t threads = 2;
+    Profile profile = Profile::kGeneral;
   };
   explicit CommitBuilder(const Input& input) : input_(input) {}
 

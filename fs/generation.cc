@@ -33,9 +33,10 @@ void stage_generation(Catalog::Change& change, Catalog& catalog, Store& store, N
   const std::optional<Ptr>& before = generation.base->tree.root();
   VARVE_CHECK(change.node(row.head).root == before);
   const Txg txg = change.next_txg(row.head);
-  const std::vector<Change> changes = CommitBuilder({*generation.overlay, generation.base->tree,
-                                                     store.objects(), change.batch(), txg, threads})
-                                          .build();
+  const std::vector<Change> changes =
+      CommitBuilder({*generation.overlay, generation.base->tree, store.objects(), change.batch(),
+                     txg, threads, profile_of(row.labels)})
+          .build();
   const std::optional<Ptr> root =
       edit_tree(cache, change.batch(), before, changes, context_of(change, row.head, txg));
   if (root != before) change.set_root(row.head, root);

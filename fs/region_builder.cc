@@ -90,7 +90,8 @@ bool RegionBuilder::cut_inside(std::uint64_t block, const RegionRecord& lower) c
 }
 
 /// How many blocks one chunk from the region's start should hold; 0: not one chunk.
-std::size_t RegionBuilder::bulk_blocks(const Plan& plan) {
+std::size_t RegionBuilder::bulk_blocks(const Plan& plan) const {
+  if (file_.profile == Profile::kDatabase) return 0;
   std::size_t lower = 0;
   while (lower < kBlocksPerRegion && plan.sources[lower] == Source::kLower) ++lower;
   std::size_t end = lower;
@@ -182,7 +183,8 @@ Bytes RegionBuilder::content(std::uint64_t offset, std::uint64_t end) {
 }
 
 Ptr RegionBuilder::put(ByteView content) {
-  const ObjectsBatch::Stored stored = batch_.put(content, ObjectKind::kData);
+  const Effort effort = file_.profile == Profile::kArchive ? Effort::kThorough : Effort::kUsual;
+  const ObjectsBatch::Stored stored = batch_.put(content, ObjectKind::kData, effort);
   return {stored.digest, stored.stored_bytes, stored.data_bytes, txg_};
 }
 

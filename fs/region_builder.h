@@ -7,6 +7,7 @@
 
 #include "fs/file_data.h"
 #include "fs/file_view.h"
+#include "fs/profile.h"
 #include "snapshot/ptr.h"
 #include "store/objects.h"
 
@@ -18,6 +19,8 @@ namespace varve {
 ///   bulk      one chunk from the region's start: all of its data is new, or was appended
 ///   base      the chunk that was there, with up to three blocks of 16 KiB over it
 ///   blocks    blocks of 16 KiB alone: from the fourth override on, and for data with gaps
+///
+/// A database's regions are blocks from the start.
 ///
 /// Blocks that did not change keep their pointers and births. Chunks end at the file's end. A block
 /// that is all zeros stays a block, for InodeRecord::allocated counts it; holes are made when data
@@ -35,6 +38,7 @@ class RegionBuilder {
     std::uint64_t size = 0;  ///< with the generation
     const FileData& data;
     const Tree& base;
+    Profile profile = Profile::kGeneral;
   };
   RegionBuilder(const File& file, Objects& objects, ObjectsBatch& batch, Txg txg);
 
@@ -61,7 +65,7 @@ class RegionBuilder {
   Plan plan(std::uint64_t region);
   Source source_of(std::uint64_t block, const Plan& plan) const;
   bool cut_inside(std::uint64_t block, const RegionRecord& lower) const;
-  static std::size_t bulk_blocks(const Plan& plan);
+  std::size_t bulk_blocks(const Plan& plan) const;
   RegionRecord build_blocks(const Plan& plan);
   void add_new_blocks(const Plan& plan, RegionRecord& record);
   void add_lower_blocks(const Plan& plan, RegionRecord& record);

@@ -12,6 +12,9 @@ namespace varve {
 /// What an object holds. Metadata (tree nodes, catalog rows) is kept in a second copy.
 enum class ObjectKind : std::uint8_t { kData = 0, kMetadata = 1 };
 
+/// How hard the compression of an object tries.
+enum class Effort : std::uint8_t { kUsual, kThorough };
+
 /// Largest content of one object, in bytes.
 inline constexpr std::size_t kMaxObjectBytes = 128 * 1024;
 
@@ -46,7 +49,8 @@ class ObjectsBatch {
     std::uint32_t stored_bytes = 0;  ///< after compression, with the record's header
     std::uint32_t data_bytes = 0;    ///< content
   };
-  virtual Stored put(ByteView content, ObjectKind kind) = 0;
+  virtual Stored put(ByteView content, ObjectKind kind, Effort effort) = 0;
+  Stored put(ByteView content, ObjectKind kind) { return put(content, kind, Effort::kUsual); }
   /// Counts one more birth event for an object that is known to exist (put in this batch, or
   /// referenced by a pointer that is alive). Throws CorruptionError if it is not there.
   virtual Stored retain(const Digest& digest) = 0;

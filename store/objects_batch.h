@@ -24,7 +24,8 @@ class LocalBatch final : public ObjectsBatch {
   explicit LocalBatch(LocalObjects& objects);
   ~LocalBatch() override;
 
-  Stored put(ByteView content, ObjectKind kind) override;
+  using ObjectsBatch::put;
+  Stored put(ByteView content, ObjectKind kind, Effort effort) override;
   Stored retain(const Digest& digest) override;
   void release(const Digest& digest) override;
   SharedBytes read(const Digest& digest, Wait wait) override;
@@ -44,7 +45,12 @@ class LocalBatch final : public ObjectsBatch {
 
   /// Counts a birth of an object whose place the batch knows; empty if it does not.
   std::optional<Stored> count_birth(const Digest& digest);
-  Stored write(const Digest& digest, ByteView content, ObjectKind kind, bool heals);
+  struct Writing {
+    ObjectKind kind;
+    Effort effort;
+    bool heals;  ///< of a damaged object
+  };
+  Stored write(const Digest& digest, ByteView content, const Writing& how);
 
   LocalObjects& objects_;
   std::unique_ptr<State> state_;

@@ -60,17 +60,6 @@ std::string octal(std::uint32_t mode) {
   return {text.data(), end};
 }
 
-const char* profile_word(Profile profile) {
-  switch (profile) {
-    case Profile::kDatabase:
-      return "database";
-    case Profile::kArchive:
-      return "archive";
-    default:
-      return "general";
-  }
-}
-
 void choose_profile(Parsing& parsing, const std::string& word, Profile profile) {
   if (parsing.profile_from && parsing.options.profile != profile)
     conflict(*parsing.profile_from + " and " + word + " mean different profiles; give one");
@@ -100,8 +89,8 @@ void apply_backing(Parsing& parsing, const std::string& value) {
 }
 
 void apply_profile(Parsing& parsing, const std::string& value) {
-  for (const Profile profile : {Profile::kGeneral, Profile::kDatabase, Profile::kArchive})
-    if (value == profile_word(profile)) return choose_profile(parsing, "profile=" + value, profile);
+  if (const auto profile = parse_profile(value))
+    return choose_profile(parsing, "profile=" + value, *profile);
   refuse("profile", value, "choose general, database or archive");
 }
 

@@ -7,13 +7,11 @@
 #include <string>
 
 #include "fs/id_map.h"
+#include "fs/profile.h"
 
 namespace varve {
 
 using OptionWords = std::map<std::string, std::string>;
-
-/// What a volume is used for; it chooses how its mounts cache.
-enum class Profile { kGeneral, kDatabase, kArchive };
 
 /// What a container engine's user says about a volume with `-o NAME=VALUE`. The words about a new
 /// volume (size, source, owner, labels, protect) act once; the others are kept as labels of the

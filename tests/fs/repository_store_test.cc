@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "fs/profile.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/repository_world.h"
 #include "tests/support/temp_directory.h"
@@ -44,6 +45,40 @@ TEST_F(RepositoryStore, KeepsVolumesAcrossCloseAndOpen) {
   auto repository = open();
   EXPECT_EQ(read_file(*repository->attach("a"), "f"), pattern(3 << 20, 1));
   EXPECT_EQ(repository->snapshots("a").size(), 1u);
+  repository->close();
+}
+
+TEST_F(RepositoryStore, AProfileChoosesChunksAndCompression) {
+  auto repository = open();
+  std::string text;
+  for (unsigned i = 0; text.size() < (1u << 20); ++i)
+    text += "line " + std::to_string(i * 2654435761u) + " of a log that is kept\n";
+  struct Growth {
+    std::uint64_t objects = 0, bytes = 0;
+  };
+  const auto growth_of = [&](const char* profile, const Bytes& content) {
+    const StoreFigures before = repository->figures();
+    Repository::CreateVolume request;
+    request.name = std::string(profile) + std::to_string(content.size());
+    request.labels[kProfileLabel] = profile;
+    repository->create_volume(request);
+    write_file(*repository->attach(request.name), "f", content);
+    repository->commit();
+    EXPECT_EQ(read_file(*repository->attach(request.name), "f"), content);
+    const StoreFigures after = repository->figures();
+    return Growth{after.objects - before.objects, after.live_bytes - before.live_bytes};
+  };
+  EXPECT_LT(growth_of("general", pattern(1 << 20, 1)).objects, 20u);
+  EXPECT_GE(growth_of("database", pattern(1 << 20, 2)).objects, 64u);
+  EXPECT_LT(growth_of("of-a-later-version", pattern(1 << 20, 3)).objects, 20u);
+  // Each with a first line of its own, or the second would find the chunks of the first.
+  const auto log_of = [&](const std::string& first) {
+    const std::string all = first + text;
+    return Bytes(as_bytes(all).begin(), as_bytes(all).end());
+  };
+  const std::uint64_t general = growth_of("general", log_of("a\n")).bytes;
+  const std::uint64_t archive = growth_of("archive", log_of("bb\n")).bytes;
+  EXPECT_LT(archive, general - general / 20);
   repository->close();
 }
 

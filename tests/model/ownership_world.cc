@@ -24,8 +24,8 @@ void require(bool condition, const std::string& what) {
 class FreesFirstBatch : public ObjectsBatch {
  public:
   explicit FreesFirstBatch(std::unique_ptr<ObjectsBatch> inner) : inner_(std::move(inner)) {}
-  Stored put(ByteView content, ObjectKind kind) override {
-    const Stored stored = inner_->put(content, kind);
+  Stored put(ByteView content, ObjectKind kind, Effort effort) override {
+    const Stored stored = inner_->put(content, kind, effort);
     ++births_[stored.digest];
     return stored;
   }

@@ -187,8 +187,8 @@ TEST(TreeEdit, LeavesWhatASnapshotOwns) {
 class SpyBatch : public ObjectsBatch {
  public:
   explicit SpyBatch(ObjectsBatch& batch) : batch_(batch) {}
-  Stored put(ByteView content, ObjectKind kind) override {
-    const Stored stored = batch_.put(content, kind);
+  Stored put(ByteView content, ObjectKind kind, Effort effort) override {
+    const Stored stored = batch_.put(content, kind, effort);
     ++put_[stored.digest];
     return stored;
   }

@@ -171,7 +171,8 @@ class MemoryBatch : public ObjectsBatch {
  public:
   explicit MemoryBatch(MemoryObjects& objects) : objects_(objects) {}
 
-  Stored put(ByteView content, ObjectKind) override {
+  using ObjectsBatch::put;
+  Stored put(ByteView content, ObjectKind, Effort) override {
     if (content.empty() || content.size() > kMaxObjectBytes) {
       throw std::logic_error("an object has 1 to kMaxObjectBytes bytes");
     }
