@@ -147,13 +147,20 @@ std::vector<Committer::Work> Committer::select(std::optional<VolumeId> only) {
 void Committer::run(const std::vector<Work>& work) {
   const std::unique_ptr<Catalog::Change> change = catalog_.begin();
   for (const Work& one : work) {
-    stage_generation(*change, catalog_, store_, cache_, one.generation, limits_.threads);
+    stage_generation(*change, catalog_, store_, cache_, one.generation, workers());
   }
   change->finish(replay_from(work));
   for (const Work& one : work) {
     const VolumeRow row = catalog_.volume(one.generation.volume).value();
     one.head->publish(pinned_base(store_, cache_, catalog_.node(row.head).root));
   }
+}
+
+/// Half of them, so that processors are left for those who ask, unless writers are about to wait.
+std::size_t Committer::workers() const {
+  const std::uint64_t much = (limits_.dirty_limit_bytes + limits_.dirty_stall_bytes) / 2;
+  if (dirty_bytes_ >= much) return limits_.threads;
+  return std::max<std::size_t>(1, limits_.threads / 2);
 }
 
 void Committer::succeeded(const std::vector<Work>& work) {

@@ -109,6 +109,7 @@ class Committer {
   void stuck(VolumeId volume, const CorruptionError& damage);
   void hold_back();
   std::uint64_t measure();
+  std::size_t workers() const;
   void wait_for_round();
   void background();
   bool background_round();
