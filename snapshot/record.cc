@@ -176,6 +176,9 @@ InodeRecord InodeRecord::decode(ByteView bytes) {
   ByteReader in = reader_of(bytes, "inode record");
   InodeRecord out = decode_inode_head(in);
   out.content = decode_blob(in);
+  // Readers copy `size` bytes of what is inline.
+  if (out.content.is_inline() && out.content.size() != 0 && out.content.size() != out.size)
+    in.fail("inline content of another size than the file's");
   in.expect_done();
   return out;
 }

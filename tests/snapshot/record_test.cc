@@ -222,7 +222,13 @@ TEST(Record, RefusesValuesOutOfRange) {
   expect_refused(sample_inode(), [](InodeRecord& r) { r.mode = 0400644; });
   expect_refused(sample_inode(), [](InodeRecord& r) { r.atime.nanoseconds = 1'000'000'000; });
   expect_refused(sample_inode(), [](InodeRecord& r) { r.size = std::uint64_t{1} << 63; });
-  expect_refused(sample_inode(), [](InodeRecord& r) { r.content.value = Bytes(65537); });
+  expect_refused(sample_inode(), [](InodeRecord& r) {
+    r.content.value = Bytes(65537);
+    r.size = 65537;
+  });
+  // A read copied as many bytes as the size says, whatever was there.
+  expect_refused(sample_inode(), [](InodeRecord& r) { r.size = 4; });
+  expect_refused(sample_inode(), [](InodeRecord& r) { r.size = 2; });
   const DirentRecord entry{Ino{3}, 0100000, "name"};
   expect_refused(entry, [](DirentRecord& r) { r.ino = Ino{0}; });
   expect_refused(entry, [](DirentRecord& r) { r.type = 0; });
