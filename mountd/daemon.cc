@@ -135,7 +135,8 @@ class Daemon {
 
   /// Leaves the mounts to the keeper and the next program. What is being answered at this moment is
   /// what a killed daemon leaves, and the successor answers it.
-  [[noreturn]] void leave() {
+  /// Returns if that cannot be: then it ends in order.
+  void leave() {
     mounts_.refuse_new(true);
     server_->stop();
     try {
@@ -143,7 +144,12 @@ class Daemon {
     } catch (const Error& error) {
       log_warn("daemon", std::string("commit before the upgrade: ") + error.what());
     }
-    keeper_->upgrade(upgrade());
+    try {
+      keeper_->upgrade(upgrade());
+    } catch (const Error& error) {
+      log_error("daemon", std::string("no upgrade, the daemon ends: ") + error.what());
+      return;
+    }
     log_info("daemon", "leaves for " + upgrade());
     ::_exit(0);
   }
@@ -164,6 +170,7 @@ class Daemon {
     hooks.stop = [this] { stop_ = true; };
     hooks.keeper = keeper_;
     hooks.upgrade = [this](const std::string& program) {
+      keeper_->require();
       const MutexLock lock(upgrade_mutex_);
       upgrade_ = program;
     };

@@ -190,6 +190,11 @@ void Keeper::failed(const std::string& sentence) {
   if (channel_) channel_.send({Type::kFailed, 0, sentence, {}});
 }
 
+void Keeper::require() {
+  const MutexLock lock(mutex_);
+  start_if_none();
+}
+
 void Keeper::upgrade(const std::string& path) {
   const MutexLock lock(mutex_);
   start_if_none();

@@ -69,6 +69,8 @@ class Keeper {
   void ready();
   /// The successor cannot begin; the process ends now.
   void failed(const std::string& sentence);
+  /// A keeper runs when this returns. StoreError if none can be started.
+  void require();
   /// The program at `path` shall follow when this process has gone, whatever it leaves.
   void upgrade(const std::string& path);
   /// This process ends in order: the keeper does too.

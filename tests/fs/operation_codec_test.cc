@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <random>
 
@@ -80,6 +81,31 @@ TEST_F(OperationCodecTest, ReplayDoesWhatCommitDid) {
     expect_equal(world_.head().active(), replayed);
   });
   EXPECT_EQ(replayed.find_data(Ino{12}), nullptr);
+}
+
+TEST_F(OperationCodecTest, KnowsTheRequestAndWhatItMade) {
+  EXPECT_FALSE(OperationCodec::request_of(everything())) << "nobody's";
+  const RequestScope scope(RequestId{0x8000'0000'0000'0002});
+  const auto request_of = [&](const std::function<void(Transaction&)>& body) {
+    return OperationCodec::request_of(recorded(body));
+  };
+  const auto written =
+      request_of([](Transaction& transaction) { transaction.write(Ino{9}, 0, as_bytes("x")); });
+  ASSERT_TRUE(written);
+  EXPECT_EQ(written->id, RequestId{0x8000'0000'0000'0002});
+  EXPECT_EQ(written->made, kHeadIno);
+  const auto named = request_of([](Transaction& transaction) {
+    transaction.set({kRootIno, Kind::kDirent, 300}, DirentRecord{Ino{12}, S_IFREG, "a"}.encode());
+  });
+  EXPECT_EQ(named->made, Ino{12});
+  const auto nameless = request_of([](Transaction& transaction) {
+    transaction.set({kHeadIno, Kind::kOrphan, 13}, {});
+  });
+  EXPECT_EQ(nameless->made, Ino{13});
+  const auto removed = request_of([](Transaction& transaction) {
+    transaction.erase({kRootIno, Kind::kDirent, 300});
+  });
+  EXPECT_EQ(removed->made, kHeadIno);
 }
 
 TEST_F(OperationCodecTest, ReplayingTwiceIsReplayingOnce) {

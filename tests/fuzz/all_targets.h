@@ -61,10 +61,12 @@ void http_target(ByteView input);
 void size_text(ByteView input);
 void mount_options(ByteView input);
 void names(ByteView input);
+void keeper_texts(ByteView input);
 std::vector<Bytes> control_api_seeds();
 std::vector<Bytes> http_target_seeds();
 std::vector<Bytes> size_text_seeds();
 std::vector<Bytes> mount_options_seeds();
 std::vector<Bytes> names_seeds();
+std::vector<Bytes> keeper_texts_seeds();
 
 }  // namespace varve::fuzz

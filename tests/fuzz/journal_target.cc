@@ -56,6 +56,7 @@ void visit(const JournalRecord& record) {
   } else {
     OperationCodec::volume_of(record.payload);
     OperationCodec::replay(record.payload, overlay);
+    OperationCodec::request_of(record.payload);
   }
 }
 
@@ -120,6 +121,7 @@ void operation(ByteView input) {
     Overlay overlay;
     OperationCodec::volume_of(input);
     OperationCodec::replay(input, overlay);
+    OperationCodec::request_of(input);
     VARVE_CHECK(overlay.empty() || overlay.memory_bytes() > 0);
   });
 }

@@ -5,6 +5,7 @@
 #include "fs/names.h"
 #include "mountd/control_api.h"
 #include "mountd/http_message.h"
+#include "mountd/keeper/keeper_texts.h"
 #include "mountd/mount_options.h"
 #include "mountd/mount_point.h"
 #include "mountd/size_text.h"
@@ -119,6 +120,44 @@ std::vector<Bytes> mount_options_seeds() {
           to_bytes("rw,private,writeback,create,transport=uring,max_threads=8,fsname=x"),
           to_bytes("defaults,noauto,user,nofail,_netdev,x-systemd.automount,store=/srv/varve"),
           to_bytes("fsname=a\\,b,,comment=c")};
+}
+
+namespace {
+
+/// What is understood is the same after its text; what is not is refused as such.
+template <class Text>
+void same_after_text(const std::string& text) {
+  try {
+    const std::string once = Text::parse(text).text();
+    VARVE_CHECK(Text::parse(once).text() == once);
+  } catch (const StoreError& refused) {
+    VARVE_CHECK(refused.code() == EPROTO);
+  }
+}
+
+}  // namespace
+
+void keeper_texts(ByteView input) {
+  const std::string text(as_text(input));
+  same_after_text<KeeperHello>(text);
+  same_after_text<KeeperWelcome>(text);
+  same_after_text<KeptMount>(text);
+  // What an earlier process and the kernel said may be any bytes.
+  const Bytes bytes(input.begin(), input.end());
+  const FuseAgreement agreement{bytes, bytes};
+  VARVE_CHECK(agreement.narrowed_request().size() == bytes.size());
+  static_cast<void>(agreement.kernel_resends());
+  static_cast<void>(agreement.is_same(input));
+}
+
+std::vector<Bytes> keeper_texts_seeds() {
+  KeptMount mount;
+  mount.target = "a@s";
+  mount.mount_point = "/mnt/\xff";
+  mount.options = "ro";
+  mount.agreement.request = mount.agreement.reply = Bytes(80, std::byte{0x5a});
+  return {to_bytes(KeeperHello{"/s", {"daemon", "run"}, 1, true}.text()),
+          to_bytes(KeeperWelcome{1, 2, 3, true, "why"}.text()), to_bytes(mount.text())};
 }
 
 void names(ByteView input) {

@@ -18,6 +18,7 @@ const std::vector<Target>& targets() {
       {"http", http, http_seeds},
       {"http_target", http_target, http_target_seeds},
       {"journal", journal, journal_seeds},
+      {"keeper_texts", keeper_texts, keeper_texts_seeds},
       {"mount_options", mount_options, mount_options_seeds},
       {"names", names, names_seeds},
       {"node", node, node_seeds},
