@@ -8,7 +8,6 @@
 #   start_podman          `podman` with its own directories and the plugin registered; image varve-test
 #   engines_end           ends what was begun
 
-DOCKERD_PID=
 SECTION_NUMBER=0
 
 engines_begin() {
@@ -55,30 +54,39 @@ start_docker() {
   mkdir -p "$dir"
   dockerd --iptables=false --ip6tables=false --bridge=none --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/pid" -H "unix://$dir/docker.sock" "$@" >>"$dir/log" 2>&1 </dev/null &
-  DOCKERD_PID=$!
-  disown "$DOCKERD_PID"
+  local started=$!
+  disown "$started"
   for tries in $(seq 120); do
     timeout 10 docker info >/dev/null 2>&1 && break
-    [ "$tries" -lt 120 ] && kill -0 "$DOCKERD_PID" 2>/dev/null || { tail -n 5 "$dir/log" >&2; return 1; }
+    [ "$tries" -lt 120 ] && kill -0 "$started" 2>/dev/null || { tail -n 5 "$dir/log" >&2; return 1; }
     sleep 0.25
   done
   docker image inspect varve-test >/dev/null 2>&1 && return 0
   make_image_root && docker import "$WORK/image.tar" varve-test >/dev/null
 }
 
+# Of this section's dockerd; parts restart it in shells of their own. Empty when none runs.
+dockerd_pid() {
+  local pid
+  pid=$(cat "$WORK/docker/pid" 2>/dev/null) && is_running "$pid" && echo "$pid"
+}
+
 stop_docker() {
-  [ -n "$DOCKERD_PID" ] || return 0
-  kill -TERM "$DOCKERD_PID" 2>/dev/null
-  wait_gone "$DOCKERD_PID" || kill -KILL "$DOCKERD_PID"
-  DOCKERD_PID=
+  local pid
+  pid=$(dockerd_pid) || return 0
+  kill -TERM "$pid" 2>/dev/null
+  wait_gone "$pid" || kill -KILL "$pid"
 }
 
 end_docker() {
-  [ -n "$DOCKERD_PID" ] || return 0
+  [ -e "$WORK/docker" ] || return 0
   # shellcheck disable=SC2046  # ids hold no blanks
   timeout 60 docker rm -f $(timeout 20 docker ps -aq) >/dev/null 2>&1
   timeout 30 docker swarm leave --force >/dev/null 2>&1
   stop_docker
+  # With live-restore dockerd leaves its containerd running.
+  local pid
+  pid=$(cat "$WORK/docker/exec/containerd/containerd.pid" 2>/dev/null) && kill -TERM "$pid" 2>/dev/null && wait_gone "$pid"
   unmount_below "$WORK/docker"
 }
 

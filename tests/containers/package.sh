@@ -33,7 +33,7 @@ package_install() {
   cat >"$WORK/inside" <<'INSIDE'
 set -eu
 rm -rf /run/systemd
-dpkg -i /root/varve.deb >/dev/null
+dpkg -i /tmp/varve.deb >/dev/null
 dpkg -s varve | grep -q '^Status: install ok installed$'
 varve version | grep -q .
 test "$(readlink -f /usr/sbin/mount.varve)" = /usr/bin/varve
@@ -48,7 +48,7 @@ bash -ec '. /usr/share/bash-completion/completions/varve
   COMP_WORDS=(varve volume cr) COMP_CWORD=2 && _varve && [ "${COMPREPLY[*]}" = create ]
   COMP_WORDS=(varve volume create --prot) COMP_CWORD=3 && _varve && [ "${COMPREPLY[*]}" = --protect ]
   COMP_WORDS=(varve rollb) COMP_CWORD=1 && _varve && [ "${COMPREPLY[*]}" = rollback ]'
-dpkg -i /root/varve.deb >/dev/null
+dpkg -i /tmp/varve.deb >/dev/null
 dpkg -r varve >/dev/null
 dpkg -P varve >/dev/null
 test ! -e /usr/bin/varve
@@ -65,8 +65,8 @@ mount --bind /proc "$1/root/proc"
 mount --rbind /dev "$1/root/dev"
 mount -t tmpfs tmpfs "$1/root/run"
 mount -t tmpfs tmpfs "$1/root/var/lib/systemd" 2>/dev/null || mkdir -p "$1/root/var/lib/systemd"
-cp "$1/varve.deb" "$1/inside" "$1/root/root/"
-exec chroot "$1/root" /usr/bin/env -u VARVE_STORE PATH=/usr/sbin:/usr/bin:/sbin:/bin bash /root/inside
+cp "$1/varve.deb" "$1/inside" "$1/root/tmp/"
+exec chroot "$1/root" /usr/bin/env -u VARVE_STORE PATH=/usr/sbin:/usr/bin:/sbin:/bin bash /tmp/inside
 OUTSIDE
   timeout 100 unshare -m bash "$WORK/outside" "$WORK"
 }
