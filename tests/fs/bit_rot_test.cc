@@ -133,6 +133,13 @@ TEST_P(BitRot, IsNeverReadAsDataIsNamedAndHeals) {
   } else {
     ASSERT_EQ(code, 0) << text;
   }
+  // Both copies of the node that holds the directory: the names are lost with it.
+  const bool nameless =
+      present.size() == contents_.size() || snapshot.size() == in_snapshot_.size();
+  if (nameless) {
+    EXPECT_GT(store_->figures().damaged_objects, 0u);
+    return;
+  }
   expect_named(present, snapshot);
   if (present.empty()) {
     store_.close();
