@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/control_api.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -368,6 +369,45 @@ TEST_F(ControlApiTest, WithoutADaemonThereAreNoMountsAndNothingToStop) {
   request.method = "GET";
   request.path = "/v1/mounts";
   EXPECT_EQ(alone.handle(request).body, "[]");
+}
+
+TEST_F(ControlApiTest, AnUpgradeIsRefusedWhereMountsWouldEnd) {
+  create("a");
+  mount("a", "/a");
+  const Json status = ok("GET", "/v1/status");
+  EXPECT_TRUE(status["keeper"].is_null());
+  EXPECT_EQ(status["mounts"][0]["kept"], false);
+  EXPECT_EQ(status["mounts"][0]["why_not_kept"], "the daemon was started without a keeper");
+  const Json request{{"program", "/nonexistent/varve"}};
+  EXPECT_EQ(refused("POST", "/v1/upgrade", request), "404 not_found") << "not a daemon's";
+
+  std::string next;
+  const Keeper keeper(KeeperHello{});
+  ControlApi::Hooks with_keeper = hooks();
+  with_keeper.upgrade = [&](const std::string& program) { next = program; };
+  const auto upgrade = [&](const Json& body) {
+    ControlApi api(repository_, &mounts_, with_keeper);
+    HttpRequest post;
+    post.method = "POST";
+    post.path = "/v1/upgrade";
+    post.body = body.dump();
+    const Json reply = Json::parse(api.handle(post).body);
+    return reply.value("code", "") + ": " + reply.value("error", "");
+  };
+  EXPECT_THAT(upgrade(request), ::testing::HasSubstr("has no keeper"));
+  with_keeper.keeper = &keeper;
+  EXPECT_THAT(upgrade(request), ::testing::AllOf(::testing::StartsWith("busy: a at "),
+                                                 ::testing::HasSubstr("unmount it first")));
+  ok("DELETE", "/v1/mounts", {{"where", "a"}});
+  EXPECT_THAT(upgrade(request), ::testing::StartsWith("not_found: there is no program"));
+  EXPECT_THAT(upgrade({{"program", "varve"}}), ::testing::StartsWith("invalid: "));
+  EXPECT_THAT(upgrade({{"program", "/etc/passwd"}}),
+              ::testing::StartsWith("permission_denied: /etc/passwd cannot be executed"));
+  EXPECT_THAT(upgrade({{"program", "/bin/true"}}),
+              ::testing::StartsWith("invalid: /bin/true is no varve program"));
+  EXPECT_EQ(next, "");
+  upgrade({{"program", VARVE_PROGRAM}});
+  EXPECT_EQ(next, VARVE_PROGRAM);
 }
 
 TEST_F(ControlApiTest, ScrubsInTheBackground) {
