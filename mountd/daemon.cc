@@ -157,6 +157,7 @@ class Daemon {
   void close() {
     mounts_.refuse_new(true);
     server_->stop();
+    plugin_.reset();  // waits for what its calls have begun
     unmount_rest();
     mounts_.wait_until_empty(kStopWait);
     mounts_.abort_all();
