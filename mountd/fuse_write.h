@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
+
 #include "mountd/fuse_library.h"
 
 namespace varve::fuse {
