@@ -117,6 +117,8 @@ Json ControlApi::change_volume(const Call& call) {
   if (const auto removed = call.body.find("remove_labels"); removed != call.body.end())
     for (const Json& key : *removed)
       if (key.is_string()) labels.erase(key.get<std::string>());
+  if (const OptionWords options = call.words("options"); !options.empty())
+    labels = with_options(std::move(labels), options);
   if (quota && *quota != 0 && *quota < before.logical_bytes)
     throw UserError(EINVAL, "volume " + name + " holds " + size_text(before.logical_bytes) +
                                 ", more than the new size of " + size_text(*quota) +

@@ -13,6 +13,8 @@ constexpr std::array kVolumeSetOptions{
     Option{'s', "size", "SIZE", "Change the limit of the volume's size; 0: none"},
     Option{0, "label", "NAME=VALUE", "Set a label (may be repeated)"},
     Option{0, "remove-label", "NAME", "Remove a label (may be repeated)"},
+    Option{'o', "option", "NAME=VALUE",
+           "Change an option of container engines; acts from the next mount on (may be repeated)"},
     Option{0, "protect", nullptr, "Refuse 'volume rm'"},
     Option{0, "no-protect", nullptr, "Allow 'volume rm' again"},
 };
@@ -23,6 +25,8 @@ int run_volume_set(const Invocation& invocation) {
   if (const auto labels = invocation.labels(); !labels.empty()) change["labels"] = labels;
   if (const auto names = invocation.values("remove-label"); !names.empty())
     change["remove_labels"] = names;
+  if (const auto options = invocation.labels("option"); !options.empty())
+    change["options"] = options;
   const bool protect = invocation.flag("protect"), unprotect = invocation.flag("no-protect");
   if (protect && unprotect) throw UsageError("--protect and --no-protect exclude each other");
   if (protect || unprotect) change["protect"] = protect;
@@ -37,7 +41,7 @@ int run_volume_set(const Invocation& invocation) {
 const Command kVolumeSet{"volume",
                          "set",
                          "VOLUME",
-                         "Change a volume's size, labels or protection",
+                         "Change a volume's size, labels, options or protection",
                          "Works on mounted volumes too.",
                          kVolumeSetOptions,
                          1,

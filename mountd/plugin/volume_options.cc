@@ -279,6 +279,31 @@ OptionWords kept_words(const std::map<std::string, std::string>& labels) {
   return words;
 }
 
+std::map<std::string, std::string> with_options(std::map<std::string, std::string> labels,
+                                                const OptionWords& given) {
+  static constexpr std::array<std::string_view, 7> kChangeable{
+      "backing", "profile", "uidmap", "gidmap", "squash", "readonly", "snapshot-on"};
+  OptionWords words = kept_words(labels);
+  words.erase("iops");  // says nothing without the word that it came with
+  for (const auto& [name, value] : given) {
+    if (find_word(name) != nullptr &&
+        std::find(kChangeable.begin(), kChangeable.end(), name) == kChangeable.end())
+      throw UserError(EINVAL, "volume option " + name +
+                                  " is for new volumes; make another volume with it, or see "
+                                  "'varve volume set --help'");
+    const bool may_go = name == "uidmap" || name == "gidmap" || name == "squash";
+    if (may_go && value.empty())
+      words.erase(name);
+    else
+      words[name] = value;
+  }
+  const auto changed = option_labels(parse_volume_options(words));
+  for (const std::string_view name : kChangeable)
+    labels.erase(kOptionLabelPrefix + std::string(name));
+  labels.insert(changed.begin(), changed.end());
+  return labels;
+}
+
 VolumeOptions kept_options(const std::map<std::string, std::string>& labels) {
   Parsing parsing;
   for (const auto& [name, value] : kept_words(labels)) {

@@ -51,6 +51,12 @@ OptionWords kept_words(const std::map<std::string, std::string>& labels);
 /// left out.
 VolumeOptions kept_options(const std::map<std::string, std::string>& labels);
 
+/// `labels` with the words of `given` in place of those kept; they act from the next mount on. An
+/// empty uidmap, gidmap or squash takes that one away. UserError(EINVAL) for a word that only
+/// creation takes, and as parse_volume_options.
+std::map<std::string, std::string> with_options(std::map<std::string, std::string> labels,
+                                                const OptionWords& given);
+
 /// True for a label that holds an option, which only the options themselves may change.
 bool is_option_label(const std::string& key);
 

@@ -94,6 +94,7 @@ docker_attach() {
   inside holder 'echo 1 >/data/f' || return 1
   refuses 'in use' volume rm only || return 1
   gone holder && expect 1 in_image -v only:/data 'cat /data/f' || return 1
+  varve volume set -o backing=shared only && background first -v only:/data && expect 1 in_image -v only:/data 'cat /data/f' && gone first || return 1
   # A data-only container and those that take its volumes.
   timeout 60 docker create --name data-only --network none --volume-driver "$DRIVER" -v shared:/data varve-test true >/dev/null || return 1
   background one --volumes-from data-only && background two --volumes-from data-only || return 1

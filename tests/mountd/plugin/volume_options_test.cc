@@ -130,5 +130,25 @@ TEST(VolumeOptionsTest, WordsThatExcludeEachOtherAreRefused) {
   EXPECT_EQ(option_refusal({{"ephemeral", "false"}, {"readonly", "true"}}), "");
 }
 
+TEST(VolumeOptionsTest, KeptWordsCanBeChanged) {
+  std::map<std::string, std::string> labels = option_labels(parse_volume_options(
+      {{"backing", "local"}, {"ebstype", "io1"}, {"iops", "5"}, {"uid", "7"}, {"squash", "1"}}));
+  labels["team"] = "shop";
+  const auto changed = with_options(
+      labels, {{"backing", "shared"}, {"squash", ""}, {"uidmap", "0:5:1"}, {"readonly", "true"}});
+  EXPECT_EQ(changed.at("team"), "shop");
+  EXPECT_EQ(changed.at("varve.uid"), "7");
+  EXPECT_EQ(changed.at("varve.profile"), "database");
+  const VolumeOptions options = kept_options(changed);
+  EXPECT_FALSE(options.exclusive || options.ids.squash);
+  EXPECT_TRUE(options.read_only);
+  EXPECT_EQ(options.ids.users.shown(0), 5u);
+  EXPECT_FALSE(kept_options(with_options(changed, {{"readonly", "false"}})).read_only);
+  for (const OptionWords& refused :
+       {OptionWords{{"size", "5"}}, OptionWords{{"ephemeral", "true"}}, OptionWords{{"what", "5"}},
+        OptionWords{{"squash", "1"}}, OptionWords{{"snapshot-on", "unmount"}}})
+    EXPECT_THROW(with_options(changed, refused), UserError) << refused.begin()->first;
+}
+
 }  // namespace
 }  // namespace varve
