@@ -136,6 +136,15 @@ def wait_for_takeover(store, before):
     raise Wrong("nobody took the mount over")
 
 
+def kill_successors(keeper, rng):
+    """Up to three, at any moment of their takeover."""
+    for _ in range(rng.randrange(1, 4)):
+        time.sleep(rng.uniform(0.0, 0.15))
+        with open(f"/proc/{keeper}/task/{keeper}/children", encoding="ascii") as children:
+            for pid in children.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+
+
 def one_death(store, load, rng, upgrade):
     """Returns how long the mount was not served, and how long a program waited, in ms."""
     before = store.status()
@@ -145,6 +154,8 @@ def one_death(store, load, rng, upgrade):
         store.varve("upgrade", store.program)
     else:
         os.kill(before["daemon"]["pid"], signal.SIGKILL)
+        if rng.random() < 0.3:
+            kill_successors(before["keeper"]["pid"], rng)
     status = wait_for_takeover(store, before["keeper"]["takeovers"])
     expect(status["mounts"][0]["kept"], True, "the mount is kept")
     return status["keeper"]["last_pause_ms"], load.ask("longest") * 1000
