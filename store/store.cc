@@ -160,11 +160,15 @@ std::unique_ptr<Store> Store::open(Disk& disk, const std::string& path,
   disk.make_directory(directory.paths().segments());
   auto objects = std::make_unique<LocalObjects>(disk, object_paths(directory.paths()),
                                                 directory.format().id, options);
+  // Taken before anything of the journal is known to the index, whose writer forgets what dies
+  // early.
+  std::unique_ptr<ReadPin> pin = objects->pins().pin_at(0);
   recover_objects(*objects, *journal.ring, journal.state);
   return std::make_unique<StoreImpl>(
       disk, options,
       StoreImpl::Parts{std::move(directory), std::move(superblock), std::move(journal.ring),
-                       std::move(journal.state), std::move(writer), std::move(objects)});
+                       std::move(journal.state), std::move(writer), std::move(objects),
+                       std::move(pin)});
 }
 
 }  // namespace varve

@@ -76,6 +76,9 @@ class Store {
   /// Takes the lock, recovers, and returns the store. Journal records of the layers above that the
   /// last trim kept are given by replay(). Throws UserError (in use: EBUSY; not a store: ENOENT;
   /// newer format: ENOTSUP) or CorruptionError (damaged FORMAT or journal) with the remedy.
+  ///
+  /// No object is forgotten before the first commit() or reclaim(): until then the caller takes the
+  /// pins of what goes on after the restart.
   static std::unique_ptr<Store> open(Disk& disk, const std::string& path,
                                      const StoreOptions& options);
   /// True if the index was found damaged while it was in use: the next open makes it anew.

@@ -24,6 +24,7 @@ StoreImpl::StoreImpl(Disk& disk, const StoreOptions& options, Parts parts)
       admission_(disk, directory_.paths().root(), options.reserve_bytes),
       superblock_(std::move(parts.superblock)),
       committed_{recovered_.csn, recovered_.root, recovered_.replay_from},
+      opening_pin_(std::move(parts.opening_pin)),
       commit_records_(recovered_.commits.begin(), recovered_.commits.end()),
       last_operation_lsn_(recovered_.last_operation_lsn) {
   checkpointer_ = std::thread([this] { checkpoint_loop(); });
@@ -92,6 +93,7 @@ Csn StoreImpl::commit(std::unique_ptr<ObjectsBatch> batch, ByteView root, Lsn re
   auto* const own = dynamic_cast<LocalBatch*>(batch.get());
   VARVE_CHECK(own != nullptr && replay_from <= writer_->end());
   check_writable();
+  drop_opening_pin();
   try {
     write_commit(*own, root, replay_from);
   } catch (const Error& error) {
@@ -186,8 +188,14 @@ void StoreImpl::admit(std::uint64_t bytes) {
   admission_.take(bytes, writer_->end());
 }
 
+void StoreImpl::drop_opening_pin() {
+  const MutexLock lock(state_mutex_);
+  opening_pin_.reset();
+}
+
 std::uint64_t StoreImpl::reclaim() {
   check_writable();
+  drop_opening_pin();
   return objects_->reclaim();
 }
 

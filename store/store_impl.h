@@ -35,6 +35,7 @@ class StoreImpl final : public Store {
     RecoveredState state;
     std::unique_ptr<JournalWriter> writer;
     std::unique_ptr<LocalObjects> objects;
+    std::unique_ptr<ReadPin> opening_pin;
   };
 
   StoreImpl(Disk& disk, const StoreOptions& options, Parts parts);
@@ -87,6 +88,7 @@ class StoreImpl final : public Store {
   };
 
   void check_writable() const;
+  void drop_opening_pin();
   void write_commit(LocalBatch& batch, ByteView root, Lsn replay_from);
   void published(Committed next, Lsn record_lsn);
   bool fuller_than(std::uint64_t quarters) const;
@@ -123,6 +125,8 @@ class StoreImpl final : public Store {
   mutable Mutex state_mutex_ ACQUIRED_AFTER(checkpoint_mutex_);
   CondVar checkpoint_asked_;
   Committed committed_ GUARDED_BY(state_mutex_);
+  /// Keeps what died in the commits of the journal until the layer above has its own pins.
+  std::unique_ptr<ReadPin> opening_pin_ GUARDED_BY(state_mutex_);
   /// Of commits that the index on disk may not hold yet.
   std::deque<RecoveredState::Commit> commit_records_ GUARDED_BY(state_mutex_);
   bool checkpoint_wanted_ GUARDED_BY(state_mutex_) = false;

@@ -72,8 +72,18 @@ std::string object_breach(Repository& repository) {
       [&](const Digest& digest, std::uint64_t count) { held[digest] = count; });
   repository.catalog().count_births([&](const Digest& digest) { ++counted[digest]; });
   if (held != counted) {
-    return "references of " + std::to_string(held.size()) + " objects differ from a recount of " +
-           std::to_string(counted.size());
+    std::map<Digest, std::uint64_t> all = held;
+    all.insert(counted.begin(), counted.end());
+    std::string what = "references of " + std::to_string(held.size()) +
+                       " objects differ from a recount of " + std::to_string(counted.size()) + ":";
+    for (const auto& [digest, ignored] : all) {
+      const std::uint64_t is = held.contains(digest) ? held.at(digest) : 0;
+      const std::uint64_t should = counted.contains(digest) ? counted.at(digest) : 0;
+      if (is != should)
+        what += " " + digest.hex().substr(0, 16) + " " + std::to_string(is) + " instead of " +
+                std::to_string(should);
+    }
+    return what;
   }
   auto& objects = dynamic_cast<LocalObjects&>(repository.store().objects());
   for (const auto& [digest, count] : held) {
