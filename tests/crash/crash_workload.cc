@@ -13,6 +13,7 @@ namespace {
 
 VolumeWorkload::Options workload_options(std::uint64_t seed) {
   VolumeWorkload::Options out;
+  out.whole_copies = true;  // a longer copy_file_range is several operations
   out.seed = seed;
   out.names = 8;
   out.inodes_wanted = 24;

@@ -454,7 +454,8 @@ VolumeWorkload::Operation VolumeWorkload::copy_operation(MemoryVolume& reference
   std::uint64_t to_offset = any_offset(reference, to);
   if (aligned) from_offset = from_offset % options_.file_bytes / kRegionBytes * kRegionBytes;
   if (aligned) to_offset = to_offset % options_.file_bytes / kRegionBytes * kRegionBytes;
-  const std::uint64_t size = aligned ? (1 + random(3)) * kRegionBytes : any_size();
+  std::uint64_t size = aligned ? (1 + random(3)) * kRegionBytes : any_size();
+  if (options_.whole_copies) size = std::min(size, kRegionBytes - from_offset % kRegionBytes);
   return {"copy " + text_of(from) + " at " + std::to_string(from_offset) + " to " + text_of(to) +
               " at " + std::to_string(to_offset) + " size " + std::to_string(size),
           [=](Volume& v) {

@@ -25,6 +25,8 @@ class VolumeWorkload {
     std::uint64_t largest_write = 4096;  ///< now and then 64 times as much
     std::uint64_t file_bytes = 1 << 18;  ///< offsets are mostly below; now and then far beyond
     bool data = true;                    ///< reads, writes, truncation
+    /// Copies stay inside a region, so that a crash leaves all or nothing of each.
+    bool whole_copies = false;
   };
 
   explicit VolumeWorkload(const Options& options);
