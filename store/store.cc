@@ -104,6 +104,8 @@ std::unique_ptr<JournalWriter> make_writer(Disk& disk, const Journal& journal,
   position.durable_lsn = scan.durable_lsn;
   position.epoch = std::max(scan.epoch, superblock.journal_epoch) + 1;
   position.marks = scan.marks;
+  // A process that died while it made a file may have left a name that is not durable yet.
+  if (!superblock.clean) disk.sync_directory(journal.ring->config().directory);
   return std::make_unique<JournalWriter>(
       disk, JournalRing(disk, journal.ring->config()),
       JournalWriter::Options{options.journal_files_max, options.reserve_bytes}, position);

@@ -73,6 +73,23 @@ TEST_F(StoreTest, WhatDiedBeforeARestartStaysUntilTheOpenerHasPinned) {
   EXPECT_NO_THROW(store->objects().read(dead, Wait::kAllowed));
 }
 
+// A process that was killed between the name of a new journal file and the flush of the directory
+// left a file that its successor wrote into, and a power cut took the name away. A power cut found
+// it.
+TEST_F(StoreTest, NamesOfTheJournalAreDurableBeforeAKilledStoreIsWrittenAgain) {
+  model_.append(open());
+  kill();
+  std::vector<DiskCall> calls;  // that concern the journal, in order
+  disk_.plan().set_hook([&](DiskCall call, const std::string& at) {
+    if (at.ends_with("/journal") && call == DiskCall::kSyncDirectory) calls.push_back(call);
+    if (at.ends_with(".log") && call == DiskCall::kWrite) calls.push_back(call);
+  });
+  model_.append(open());
+  disk_.plan().set_hook(nullptr);
+  ASSERT_GE(calls.size(), 2u);
+  EXPECT_EQ(calls.front(), DiskCall::kSyncDirectory);
+}
+
 TEST_F(StoreTest, ReplaysWhatNoCommitHolds) {
   Store* store = &open();
   for (int i = 0; i < 5; ++i) model_.append(*store);
