@@ -23,9 +23,18 @@ namespace {
 
 constexpr std::size_t kLargestReply = 1u << 20;
 
+/// Without ids that mean anything where mounts may be id-mapped.
 Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
   return {context->uid, context->gid, context->umask};
+}
+
+/// Who will own what the request makes. EOVERFLOW for one that an id-mapped mount has no id for.
+Caller creator_of(fuse_req_t request) {
+  constexpr std::uint32_t kNobody = 0xffffffff;
+  const Caller caller = caller_of(request);
+  if (caller.uid == kNobody || caller.gid == kNobody) throw PosixError(EOVERFLOW);
+  return caller;
 }
 
 Time to_time(const timespec& time) {
@@ -134,21 +143,21 @@ void answer_changed(fuse_req_t request, std::initializer_list<fuse_ino_t> direct
 void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   begin(request, RequestType::kMknod);
   answer_name(request, parent, name, [&](Volume& volume) {
-    return volume.make_node(Ino{parent}, name, mode, device, caller_of(request));
+    return volume.make_node(Ino{parent}, name, mode, device, creator_of(request));
   });
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
   begin(request, RequestType::kMkdir);
   answer_name(request, parent, name, [&](Volume& volume) {
-    return volume.make_directory(Ino{parent}, name, mode, caller_of(request));
+    return volume.make_directory(Ino{parent}, name, mode, creator_of(request));
   });
 }
 
 void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
   begin(request, RequestType::kSymlink);
   answer_name(request, parent, name, [&](Volume& volume) {
-    return volume.make_symlink(Ino{parent}, name, target, caller_of(request));
+    return volume.make_symlink(Ino{parent}, name, target, creator_of(request));
   });
 }
 
@@ -163,7 +172,7 @@ void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info*
   answer_once(
       request,
       [&] {
-        return reply(volume_of(request).make_temporary(Ino{parent}, mode, caller_of(request)));
+        return reply(volume_of(request).make_temporary(Ino{parent}, mode, creator_of(request)));
       },
       [&](const AppliedRequest& earlier) {
         return reply(volume_of(request).getattr(earlier.made));

@@ -30,6 +30,8 @@ constexpr std::uint32_t kNoOpendirSupport = 1u << 24;
 constexpr std::uint32_t kExtended = 1u << 30;
 constexpr std::uint32_t kHasResend = 1u << (39 - 32);
 constexpr std::uint32_t kHasExpireOnly = 1u << (35 - 32);
+// A flag that the answer takes or leaves.
+constexpr std::uint32_t kAllowIdmap = 1u << (40 - 32);
 
 template <class T>
 bool read_all(ByteView bytes, T& out) {
@@ -41,6 +43,36 @@ bool read_all(ByteView bytes, T& out) {
 bool is_init(ByteView bytes) {
   fuse_in_header header{};
   return read_all(bytes, header) && header.opcode == FUSE_INIT;
+}
+
+Bytes gathered(const iovec* parts, int count) {
+  Bytes out;
+  for (int i = 0; i < count; ++i) {
+    const auto* bytes = static_cast<const std::byte*>(parts[i].iov_base);
+    out.insert(out.end(), bytes, bytes + parts[i].iov_len);
+  }
+  return out;
+}
+
+/// The reverse of gathered().
+void scatter(ByteView bytes, const iovec* parts, int count) {
+  for (int i = 0; i < count; ++i) {
+    if (parts[i].iov_len != 0) std::memcpy(parts[i].iov_base, bytes.data(), parts[i].iov_len);
+    bytes = bytes.subspan(parts[i].iov_len);
+  }
+}
+
+/// False if there is nothing to change: the kernel does not offer it, or INIT has failed.
+bool add_idmap(ByteView request, Bytes& reply) {
+  InitRequest asked{};
+  InitReply said{};
+  if (!read_all(request, asked) || !read_all(ByteView(reply), said)) return false;
+  if ((asked.flags & kExtended) == 0 || (asked.flags2 & kAllowIdmap) == 0) return false;
+  if (said.header.error != 0) return false;
+  said.flags |= kExtended;  // the second word counts
+  said.flags2 |= kAllowIdmap;
+  std::memcpy(reply.data(), &said, sizeof said);
+  return true;
 }
 
 }  // namespace
@@ -82,15 +114,18 @@ bool FuseHandshake::saw_reply(const iovec* parts, int count) {
   if (done_.load(std::memory_order_acquire)) return false;
   const MutexLock lock(mutex_);
   if (agreement_.request.empty()) return false;
-  agreement_.reply.clear();
-  for (int i = 0; i < count; ++i) {
-    const auto* bytes = static_cast<const std::byte*>(parts[i].iov_base);
-    agreement_.reply.insert(agreement_.reply.end(), bytes, bytes + parts[i].iov_len);
-  }
+  agreement_.reply = gathered(parts, count);
+  if (allows_idmap_ && add_idmap(ByteView(agreement_.request), agreement_.reply))
+    scatter(ByteView(agreement_.reply), parts, count);
   const bool replayed = replaying_;
   replaying_ = false;
   done_.store(true, std::memory_order_release);
   return replayed;
+}
+
+void FuseHandshake::allow_idmapped_mounts() {
+  const MutexLock lock(mutex_);
+  allows_idmap_ = true;
 }
 
 void FuseHandshake::begin_replay() {

@@ -29,8 +29,15 @@ class FuseHandshake {
  public:
   /// Every request and every reply comes by here.
   void saw_request(ByteView request);
-  /// True if the reply must not reach the kernel, which had it from an earlier process.
+  /// True if the reply must not reach the kernel, which had it from an earlier process. Changes the
+  /// bytes of the answer to INIT, see allow_idmapped_mounts().
   bool saw_reply(const iovec* parts, int count);
+
+  /// Before INIT is answered: lets the kernel show the mount with other owners (Linux 6.12), if it
+  /// offers that. From then on only requests that make files say who asks; all others carry the ids
+  /// 2^32-1. libfuse 3.18 knows no capability for it. The mount must have default_permissions:
+  /// the kernel ends the connection otherwise.
+  void allow_idmapped_mounts();
 
   /// From here to the next reply, the INIT that is answered is played to us.
   void begin_replay();
@@ -42,6 +49,7 @@ class FuseHandshake {
   std::atomic<bool> done_{false};
   mutable Mutex mutex_;
   bool replaying_ GUARDED_BY(mutex_) = false;
+  bool allows_idmap_ GUARDED_BY(mutex_) = false;
   FuseAgreement agreement_ GUARDED_BY(mutex_);
 };
 

@@ -72,6 +72,14 @@ void decline_what_harms(Offer& offer) {
   offer.decline(FUSE_CAP_SPLICE_MOVE);
 }
 
+/// With id-mapped mounts, most requests no longer say who asks. Whether setuid and setgid must go
+/// is then known from flags alone, which we see without io_uring only.
+bool can_serve_idmapped(const FuseConnection& connection) {
+  const FuseMount::Options& options = connection.options;
+  return options.default_permissions && options.transport == FuseMount::Transport::kPlain &&
+         connection.long_setxattr;
+}
+
 }  // namespace
 
 void agree(FuseConnection& connection, fuse_conn_info& kernel) {
@@ -93,6 +101,7 @@ void agree(FuseConnection& connection, fuse_conn_info& kernel) {
     offer.decline(FUSE_CAP_OVER_IO_URING);
   kernel.no_interrupt = 1;  // every request ends soon by itself
 #endif
+  if (can_serve_idmapped(connection)) connection.handshake.allow_idmapped_mounts();
   connection.no_open = offer.has(FUSE_CAP_NO_OPEN_SUPPORT);
   connection.no_opendir = offer.has(FUSE_CAP_NO_OPENDIR_SUPPORT);
   connection.caches.set_has_epochs(kernel.proto_minor >= kEpochProtocolMinor);

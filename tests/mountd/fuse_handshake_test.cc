@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint32_t kExtended = 1u << 30;
 constexpr std::uint32_t kResend = 1u << 7;  // of the second word
+constexpr std::uint32_t kIdmap = 1u << 8;   // of the second word
 
 template <class T>
 Bytes bytes_of(const T& value) {
@@ -89,9 +90,23 @@ TEST(FuseAgreement, IsTheSameOnlyIfTheKernelWouldDoTheSame) {
   EXPECT_FALSE(agreement.is_same({}));
 }
 
+TEST(FuseAgreement, OffersIdmappedMountsToASuccessorOnlyIfTheKernelWasToldOfThem) {
+  for (const std::uint32_t said : {0u, kIdmap}) {
+    const FuseAgreement agreement{bytes_of(request(kExtended, kResend | kIdmap)),
+                                  bytes_of(reply(kExtended, said))};
+    const Bytes narrowed = agreement.narrowed_request();
+    Request out;
+    ASSERT_EQ(narrowed.size(), sizeof out);
+    std::memcpy(&out, narrowed.data(), sizeof out);
+    EXPECT_EQ(out.init.flags2, kResend | said);
+  }
+}
+
 class FuseHandshakeTest : public ::testing::Test {
  protected:
-  bool said(Bytes bytes) {
+  bool said(Bytes bytes) { return changed(bytes); }
+  /// As said(), with what a write would send in `bytes`.
+  bool changed(Bytes& bytes) {
     iovec parts[2] = {{bytes.data(), 16}, {bytes.data() + 16, bytes.size() - 16}};
     return handshake_.saw_reply(parts, 2);
   }
@@ -114,6 +129,47 @@ TEST_F(FuseHandshakeTest, KeepsTheReplyToAReplayFromTheKernel) {
   EXPECT_TRUE(said(bytes_of(reply(3, 4))));
   EXPECT_FALSE(said(bytes_of(reply(3, 4)))) << "the next one is an answer";
   EXPECT_EQ(handshake_.agreement().reply, bytes_of(reply(3, 4)));
+}
+
+TEST_F(FuseHandshakeTest, AllowsIdmappedMountsIfTheKernelOffersThem) {
+  handshake_.allow_idmapped_mounts();
+  handshake_.saw_request(bytes_of(request(kExtended, kResend | kIdmap)));
+  Bytes sent = bytes_of(reply(FUSE_ASYNC_READ, 4));
+  EXPECT_FALSE(changed(sent));
+  EXPECT_EQ(sent, bytes_of(reply(kExtended | FUSE_ASYNC_READ, 4 | kIdmap)));
+  EXPECT_EQ(handshake_.agreement().reply, sent) << "a successor must say the same";
+}
+
+TEST_F(FuseHandshakeTest, AReplayAllowsIdmappedMountsAsTheFirstAnswerDid) {
+  handshake_.allow_idmapped_mounts();
+  handshake_.begin_replay();
+  handshake_.saw_request(bytes_of(request(kExtended, kIdmap)));
+  EXPECT_TRUE(said(bytes_of(reply(kExtended, 0))));
+  const FuseAgreement first{{}, bytes_of(reply(kExtended, kIdmap))};
+  EXPECT_TRUE(first.is_same(handshake_.agreement().reply));
+}
+
+TEST_F(FuseHandshakeTest, SaysNothingOfIdmappedMountsToAKernelWithoutThem) {
+  const Request offers[] = {request(kExtended, kResend), request(0, kIdmap)};
+  for (const Request& offer : offers) {
+    FuseHandshake handshake;
+    handshake.allow_idmapped_mounts();
+    handshake.saw_request(bytes_of(offer));
+    Bytes bytes = bytes_of(reply(FUSE_ASYNC_READ, 4));
+    const iovec whole{bytes.data(), bytes.size()};
+    EXPECT_FALSE(handshake.saw_reply(&whole, 1));
+    EXPECT_EQ(bytes, bytes_of(reply(FUSE_ASYNC_READ, 4)));
+  }
+}
+
+TEST_F(FuseHandshakeTest, LeavesAFailedAnswerAlone) {
+  handshake_.allow_idmapped_mounts();
+  handshake_.saw_request(bytes_of(request(kExtended, kIdmap)));
+  Reply refused = reply(0, 0);
+  refused.header.error = -71;
+  Bytes sent = bytes_of(refused);
+  EXPECT_FALSE(changed(sent));
+  EXPECT_EQ(sent, bytes_of(refused));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "store/base/disk.h"
 #include "store/base/error.h"
 #include "tests/support/forwarding_volume.h"
+#include "tests/support/idmapped_view.h"
 #include "tests/support/temp_directory.h"
 
 namespace varve::test {
@@ -161,6 +162,22 @@ TEST_F(Takeover, AMadeDirectoryIsAnsweredAndNotMadeAgain) {
   EXPECT_EQ(changes_, 0);
   EXPECT_EQ(status("d").st_mode & 07777, 0750u);
   EXPECT_EQ(status("").st_nlink, 3u);
+}
+
+TEST_F(Takeover, AnIdmappedViewGoesOn) {
+  const TempDirectory place;
+  ASSERT_EQ(::chmod(place.path().c_str(), 0755), 0);
+  ASSERT_EQ(::mkdir((place / "view").c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(path("").c_str(), 0777), 0);
+  const IdmappedView view(path(""), place / "view", 100000, 1000);
+  if (view.error() == EINVAL) GTEST_SKIP() << "Linux 6.12 brought it";
+  ASSERT_EQ(view.error(), 0);
+  EXPECT_EQ(across_a_death([&] { return ::mkdir(path("d").c_str(), 0750); }), 0);
+  EXPECT_EQ(::chown((view / "d").c_str(), 100007, 100008), 0);
+  EXPECT_EQ(status("d").st_uid, 7u);
+  EXPECT_EQ(status("d").st_gid, 8u);
+  ASSERT_EQ(as_user(100005, [&] { return ::mkdir((view / "e").c_str(), 0750); }), 0);
+  EXPECT_EQ(status("e").st_uid, 5u);
 }
 
 TEST_F(Takeover, AnExclusiveCreateSucceedsOnce) {

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace varve::test {
+
+/// Runs `body` in a child as the user and group `id` without capabilities; its errno, 0 if `body`
+/// returns 0, -1 if the child could not become the user. With `id` 0 it keeps all capabilities.
+inline int as_user(std::uint32_t id, const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgroups(0, nullptr) != 0 || ::syscall(SYS_setresgid, id, id, id) != 0 ||
+        ::syscall(SYS_setresuid, id, id, id) != 0)
+      ::_exit(255);
+    ::_exit(body() == 0 ? 0 : errno);
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status) == 255 ? -1 : WEXITSTATUS(status);
+}
+
+/// A user namespace in which the ids 0 to `count` - 1 are the host's from `first` on.
+class UserNamespace {
+ public:
+  UserNamespace(std::uint32_t first, std::uint32_t count) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair");
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(ends[0]);  // or its end is never seen
+      const char made = ::unshare(CLONE_NEWUSER) == 0 ? 1 : 0;
+      char end = 0;
+      if (::write(ends[1], &made, 1) == 1) static_cast<void>(::read(ends[1], &end, 1) == 0);
+      ::_exit(0);
+    }
+    ::close(ends[1]);
+    char made = 0;
+    if (child > 0 && ::read(ends[0], &made, 1) == 1 && made == 1) open(child, first, count);
+    ::close(ends[0]);
+    if (child > 0) ::waitpid(child, nullptr, 0);
+    if (fd_ < 0) fail("a user namespace");
+  }
+  ~UserNamespace() { ::close(fd_); }
+  UserNamespace(const UserNamespace&) = delete;
+  UserNamespace& operator=(const UserNamespace&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  void open(pid_t child, std::uint32_t first, std::uint32_t count) {
+    const std::string process = "/proc/" + std::to_string(child);
+    for (const char* map : {"/uid_map", "/gid_map"}) {
+      std::ofstream file(process + map);
+      file << "0 " << first << ' ' << count << '\n' << std::flush;
+      if (!file) return;
+    }
+    fd_ = ::open((process + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC);
+  }
+  [[noreturn]] static void fail(const char* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+  }
+
+  int fd_ = -1;
+};
+
+/// A second mount of `source` at `path`, an empty directory, where the owners 0 to `count` - 1 are
+/// shown as those from `first` on. Gone at the end of the scope.
+class IdmappedView {
+ public:
+  IdmappedView(const std::string& source, std::string path, std::uint32_t first,
+               std::uint32_t count)
+      : path_(std::move(path)) {
+    const UserNamespace owners(first, count);
+    const int tree = ::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0) {
+      error_ = errno;
+      return;
+    }
+    mount_attr attributes{};
+    attributes.attr_set = MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = static_cast<std::uint64_t>(owners.get());
+    if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0 ||
+        ::move_mount(tree, "", AT_FDCWD, path_.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      error_ = errno;
+    ::close(tree);
+  }
+  ~IdmappedView() {
+    if (error_ == 0) ::umount2(path_.c_str(), MNT_DETACH);
+  }
+  IdmappedView(const IdmappedView&) = delete;
+  IdmappedView& operator=(const IdmappedView&) = delete;
+
+  /// 0, or the errno with which the kernel refused the view.
+  int error() const { return error_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+  int error_ = 0;
+};
+
+}  // namespace varve::test
