@@ -14,6 +14,7 @@
 #include <cstring>
 #include <vector>
 
+#include "mountd/argv.h"
 #include "mountd/resolved_path.h"
 #include "mountd/unix_socket.h"
 #include "store/base/error.h"
@@ -117,9 +118,7 @@ struct HelperResult {
 /// Runs fusermount3 with `arguments`; `channel` (or -1) becomes its _FUSE_COMMFD.
 HelperResult run_helper(std::vector<std::string> arguments, int channel) {
   arguments.insert(arguments.begin(), "fusermount3");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(arguments);
   std::string variable = "_FUSE_COMMFD=3";
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "mountd/argv.h"
 #include "mountd/fuse_adapter.h"
 #include "mountd/fuse_brief_wait.h"
 #include "mountd/fuse_library.h"
@@ -100,9 +101,8 @@ fuse_session* new_session(FuseConnection& connection) {
     words.emplace_back("-oio_uring");
     words.emplace_back("-oio_uring_q_depth=" + std::to_string(kUringDepth));
   }
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
+  std::vector<char*> pointers = argv_of(words);
+  fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(words.size()), pointers.data());
   const fuse_lowlevel_ops operations = fuse_operations();
   fuse_session* session = fuse_session_new(&arguments, &operations, sizeof operations, &connection);
   fuse_opt_free_args(&arguments);
@@ -147,6 +147,7 @@ class SessionTurn final : public FuseReaders::Turn {
 
 }  // namespace
 
+// NOLINTNEXTLINE(misc-redundant-expression): equal for the newest libfuse only
 bool FuseSession::knows_uring() { return FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18); }
 
 FuseSession::FuseSession(FuseConnection& connection, int device)

@@ -7,6 +7,7 @@
 
 #include <csignal>
 
+#include "mountd/argv.h"
 #include "store/base/error.h"
 
 extern char** environ;
@@ -61,9 +62,7 @@ pid_t spawn(const Spawn& spawn) {
   }
   setup.put(given.get(), kSpawnedDescriptor);
   std::vector<std::string> words = spawn.words;
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = argv_of(words);
   pid_t child = 0;
   const int error = ::posix_spawn(&child, spawn.program.c_str(), setup.actions(),
                                   setup.attributes(), arguments.data(), environ);

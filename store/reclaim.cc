@@ -157,6 +157,7 @@ std::vector<SegmentId> Reclaim::sparse_segments() const {
   }
   std::sort(found.begin(), found.end());
   std::vector<SegmentId> out;
+  out.reserve(found.size());
   for (const auto& [ratio, id] : found) out.push_back(id);
   return out;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <cmath>
 
 #include "mountd/cli/commands.h"
 #include "mountd/cli/exit_status.h"
@@ -16,8 +17,8 @@ constexpr std::array kDfOptions{
 
 std::string percent(std::uint64_t used, std::uint64_t size) {
   if (size == 0) return "-";
-  return std::to_string(static_cast<unsigned>(
-             100.0 * static_cast<double>(used) / static_cast<double>(size) + 0.5)) +
+  return std::to_string(
+             std::lround(100.0 * static_cast<double>(used) / static_cast<double>(size))) +
          "%";
 }
 
