@@ -57,8 +57,8 @@ int readable(const std::string& path) { return OpenFile(path, O_RDONLY).valid() 
 class IdmappedMount : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!kernel_has_it()) GTEST_SKIP() << "Linux 6.12 brought it";
-    if (MountedVolume::over_uring()) GTEST_SKIP() << "not over io_uring";
+    if (!kernel_has_it()) GTEST_SKIP() << "the kernel lacks id-mapped FUSE mounts (Linux 6.12)";
+    if (MountedVolume::over_uring()) GTEST_SKIP() << "the kernel lacks them over io_uring";
     ::chmod(places_.path().c_str(), 0755);
     for (const char* name : {"a", "b"}) ASSERT_EQ(::mkdir((places_ / name).c_str(), 0755), 0);
     ASSERT_EQ(::chmod(plain_.path().c_str(), 0777), 0);
