@@ -88,7 +88,10 @@ Json ControlApi::create_volume(const Call& call) {
 /// The fields of the body say the same as the words in "options", and more than they.
 VolumeOptions ControlApi::creation_options(const Call& call, const std::string& name) {
   OptionWords words = call.words("options");
-  if (const auto source = call.text("source")) words["from"] = *source;
+  if (const auto source = call.text("source")) {
+    check_reference(*source);
+    words["from"] = *source;
+  }
   if (const auto size = call.size("size")) words["size"] = std::to_string(*size) + "B";
   if (hooks_.rules != nullptr && !name.empty()) words = hooks_.rules->complete(name, words);
   VolumeOptions options = parse_volume_options(words);
