@@ -25,7 +25,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIO
 # An expected refusal is no news.
 export VARVE_LOG=error
 LIMITS=(-max_len=16384 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
-FILES_MAX=40 BYTES_MAX=60000
+FILES_MAX=10 BYTES_MAX=20000
 
 # fuzz TARGET: one run; the corpus that it extends is BUILD_DIR/corpus/TARGET
 fuzz() {
@@ -44,19 +44,20 @@ fuzz() {
     "$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1 | cut -d' ' -f2)"
 }
 
-# keep_corpus TARGET: the smallest inputs that reach everything which was reached, a few of them
+# keep_corpus TARGET: of the inputs that together reach everything which was reached, a few of every size
 keep_corpus() {
-  local target=$1 merged=$build/merged/$1 file count=0 bytes=0 size
+  local target=$1 merged=$build/merged/$1 file count=0 bytes=0 size every
   rm -rf "$merged"
   mkdir -p "$merged" "$here/corpus/$target"
   VARVE_FUZZ_TARGET=$target "$fuzzer" -merge=1 "${LIMITS[@]}" "$merged" "$here/corpus/$target" "$build/corpus/$target" \
     >"$build/merge-$target.log" 2>&1 </dev/null || { tail -n 5 "$build/merge-$target.log"; return 1; }
   rm -f "$here/corpus/$target"/*
+  every=$((($(find "$merged" -type f | wc -l) + FILES_MAX - 1) / FILES_MAX))
   while read -r size file; do
     [ "$count" -lt "$FILES_MAX" ] && [ $((bytes + size)) -le "$BYTES_MAX" ] || continue
     cp "$merged/$file" "$here/corpus/$target/"
     count=$((count + 1)) bytes=$((bytes + size))
-  done < <(find "$merged" -type f -printf '%s %f\n' | sort -n)
+  done < <(find "$merged" -type f -printf '%s %f\n' | sort -n | awk -v every="$every" 'NR % every == 0')
   printf 'kept  %-14s %3d files, %6d bytes\n' "$target" "$count" "$bytes"
 }
 
