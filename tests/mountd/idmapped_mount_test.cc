@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mounts of which the kernel shows the owners through a map. Needs root, /dev/fuse and Linux 6.12.
 #include <sys/sysmacros.h>
-#include <sys/utsname.h>
 #include <sys/xattr.h>
 
 #include <array>
-#include <cstdio>
 #include <string>
 #include <utility>
 
 #include <gtest/gtest.h>
 
-#include "mountd/fuse_library.h"
 #include "tests/support/idmapped_view.h"
 #include "tests/support/mounted_volume.h"
 
@@ -20,13 +17,6 @@ namespace {
 
 constexpr std::uint32_t kFirst = 100000;  // what the map shows owner 0 as
 constexpr std::uint32_t kCount = 1000;
-
-bool kernel_has_it() {
-  utsname system{};
-  unsigned major = 0, minor = 0;
-  return ::uname(&system) == 0 && std::sscanf(system.release, "%u.%u", &major, &minor) == 2 &&
-         (major > 6 || (major == 6 && minor >= 12));
-}
 
 FuseMount::Options for_everybody() {
   FuseMount::Options options;
@@ -55,14 +45,11 @@ int append(const std::string& path) {
 
 int readable(const std::string& path) { return OpenFile(path, O_RDONLY).valid() ? 0 : -1; }
 
-/// Debian 12's own library answers INIT in an older form.
-constexpr bool kOldLibrary = FUSE_VERSION < FUSE_MAKE_VERSION(3, 17);
-
 class IdmappedMount : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (kOldLibrary) GTEST_SKIP() << "this libfuse lacks what the kernel asks for";
-    if (!kernel_has_it()) GTEST_SKIP() << "the kernel lacks id-mapped FUSE mounts (Linux 6.12)";
+    if (kLibraryLacksIdmapping) GTEST_SKIP() << "this libfuse lacks what the kernel asks for";
+    if (!kernel_maps_ids()) GTEST_SKIP() << "the kernel lacks id-mapped FUSE mounts (Linux 6.12)";
     if (MountedVolume::over_uring()) GTEST_SKIP() << "the kernel lacks them over io_uring";
     ::chmod(places_.path().c_str(), 0755);
     for (const char* name : {"a", "b"}) ASSERT_EQ(::mkdir((places_ / name).c_str(), 0755), 0);

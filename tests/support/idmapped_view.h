@@ -7,19 +7,34 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <fstream>
 #include <functional>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "mountd/fuse_library.h"
+
 namespace varve::test {
+
+/// Debian 12's own library answers INIT in an older form.
+inline constexpr bool kLibraryLacksIdmapping = FUSE_VERSION < FUSE_MAKE_VERSION(3, 17);
+
+/// By its version: what a mount allows is what the tests look at.
+inline bool kernel_maps_ids() {
+  utsname system{};
+  unsigned major = 0, minor = 0;
+  return ::uname(&system) == 0 && std::sscanf(system.release, "%u.%u", &major, &minor) == 2 &&
+         (major > 6 || (major == 6 && minor >= 12));
+}
 
 /// Runs `body` in a child as the user and group `id` without capabilities; its errno, 0 if `body`
 /// returns 0, -1 if the child could not become the user. With `id` 0 it keeps all capabilities.
