@@ -35,7 +35,7 @@ const FileData* Overlay::find_data(Ino ino) const {
 void Overlay::drop_data(Ino ino) {
   const auto found = data_.find(ino);
   if (found == data_.end()) return;
-  data_bytes_ -= found->second.memory_bytes();
+  data_bytes_ -= kFileOverheadBytes + found->second.memory_bytes();
   data_.erase(found);
 }
 

@@ -26,7 +26,9 @@ class Overlay {
   /// Runs `body(FileData&)` on the file's data, which is made when absent, and counts its memory.
   template <class Body>
   void change_data(Ino ino, Body&& body) {
-    FileData& data = data_[ino];
+    const auto [at, inserted] = data_.try_emplace(ino);
+    if (inserted) data_bytes_ += kFileOverheadBytes;
+    FileData& data = at->second;
     const std::size_t before = data.memory_bytes();
     body(data);
     data_bytes_ += data.memory_bytes() - before;
@@ -43,6 +45,9 @@ class Overlay {
   std::optional<Lsn> first_lsn;
 
  private:
+  /// What a file with changes costs before any of them: the map's node and the allocator's header.
+  static constexpr std::size_t kFileOverheadBytes = sizeof(FileData) + 64;
+
   std::map<Key, Value> records_;
   std::map<Ino, FileData> data_;
   std::size_t record_bytes_ = 0;

@@ -171,5 +171,20 @@ TEST_F(OperationCodecTest, RefusesAValueThatNoTreeHolds) {
   EXPECT_TRUE(overlay.empty());
 }
 
+/// Found by the fuzzer: an overlay of empty files took memory that nothing counted, so that no
+/// limit held it.
+TEST_F(OperationCodecTest, AFileWithoutBytesCountsItsMemory) {
+  const Bytes payload = recorded([](Transaction& transaction) {
+    for (std::uint64_t ino = 9; ino < 1009; ++ino) transaction.cut(Ino{ino}, 0);
+    transaction.drop_data(Ino{1008});
+  });
+  Overlay overlay;
+  OperationCodec::replay(payload, overlay);
+  ASSERT_EQ(overlay.files().size(), 999u);
+  EXPECT_GE(overlay.memory_bytes(), 999 * sizeof(FileData));
+  for (std::uint64_t ino = 9; ino < 1008; ++ino) overlay.drop_data(Ino{ino});
+  EXPECT_EQ(overlay.memory_bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace varve::test
