@@ -44,7 +44,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "init-system-helpers (>= 1.52)")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS fuse3)
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "docker.io | podman")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "docker.io | podman, git, curl")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
 "Volumes with instant snapshots, clones and rollbacks for Docker, Swarm\nand Podman, through Docker's volume plugin protocol, and for anybody who\ncan mount a directory. Mounts outlive a crash and an upgrade of the daemon.")
 if(NOT VARVE_STATIC OR VARVE_SANITIZE OR NOT VARVE_LIBFUSE_PREFIX)

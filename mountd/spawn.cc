@@ -51,21 +51,24 @@ class SpawnSetup {
 }  // namespace
 
 pid_t spawn(const Spawn& spawn) {
-  // A copy: dup2 of a descriptor onto itself would keep it close-on-exec.
-  const Descriptor given(::fcntl(spawn.descriptor, F_DUPFD_CLOEXEC, kSpawnedDescriptor + 1));
-  if (!given) throw_errno("duplicate a socket");
   SpawnSetup setup;
+  Descriptor given;
+  if (spawn.descriptor >= 0) {
+    // A copy: dup2 of a descriptor onto itself would keep it close-on-exec.
+    given = Descriptor(::fcntl(spawn.descriptor, F_DUPFD_CLOEXEC, kSpawnedDescriptor + 1));
+    if (!given) throw_errno("duplicate a socket");
+    setup.put(given.get(), kSpawnedDescriptor);
+  }
   setup.put_null(STDIN_FILENO);
   if (spawn.quiet) {
     setup.put_null(STDOUT_FILENO);
     setup.put_null(STDERR_FILENO);
   }
-  setup.put(given.get(), kSpawnedDescriptor);
   std::vector<std::string> words = spawn.words;
   const std::vector<char*> arguments = argv_of(words);
   pid_t child = 0;
-  const int error = ::posix_spawn(&child, spawn.program.c_str(), setup.actions(),
-                                  setup.attributes(), arguments.data(), environ);
+  const int error = ::posix_spawnp(&child, spawn.program.c_str(), setup.actions(),
+                                   setup.attributes(), arguments.data(), environ);
   if (error != 0) throw StoreError(error, "start " + spawn.program + ": " + errno_text(error));
   return child;
 }

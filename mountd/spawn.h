@@ -15,9 +15,9 @@ inline constexpr int kSpawnedDescriptor = 3;
 
 /// A program to start in a session of its own, with no signal blocked or ignored.
 struct Spawn {
-  std::string program;             ///< a path; "/proc/self/exe" for this one
+  std::string program;             ///< a path, or a name for PATH; "/proc/self/exe" for this one
   std::vector<std::string> words;  ///< its name first
-  int descriptor = -1;             ///< becomes its kSpawnedDescriptor
+  int descriptor = -1;             ///< becomes its kSpawnedDescriptor; -1: none
   bool quiet = false;  ///< standard input, output and error are /dev/null; else ours, input apart
 };
 

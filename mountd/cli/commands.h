@@ -35,6 +35,7 @@ extern const Command kUmount;
 extern const Command kUpgrade;
 extern const Command kVersion;
 extern const Command kVolumeCreate;
+extern const Command kVolumeInit;
 extern const Command kVolumeInspect;
 extern const Command kVolumeLs;
 extern const Command kVolumePurge;
