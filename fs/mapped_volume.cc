@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "fs/acl.h"
+#include "fs/forwarding_volume.h"
 #include "store/base/error.h"
 
 namespace varve {
@@ -21,18 +22,17 @@ Bytes with_ids(ByteView value, const Replace& replace) {
   return acl->serialize();
 }
 
-class MappedVolume : public Volume {
+class MappedVolume : public ForwardingVolume {
  public:
   MappedVolume(std::shared_ptr<Volume> volume, IdMapping mapping)
-      : volume_(std::move(volume)), mapping_(std::move(mapping)) {}
+      : ForwardingVolume(std::move(volume)), mapping_(std::move(mapping)) {}
 
   std::optional<Attributes> lookup(Ino parent, std::string_view name) override {
-    auto found = volume_->lookup(parent, name);
+    auto found = ForwardingVolume::lookup(parent, name);
     if (found) *found = shown(*found);
     return found;
   }
-  void forget(Ino ino, std::uint64_t count) override { volume_->forget(ino, count); }
-  Attributes getattr(Ino ino) override { return shown(volume_->getattr(ino)); }
+  Attributes getattr(Ino ino) override { return shown(ForwardingVolume::getattr(ino)); }
   Attributes setattr(Ino ino, const SetAttributes& change, const Caller& caller) override {
     SetAttributes stored = change;
     if (mapping_.squash) {
@@ -41,93 +41,56 @@ class MappedVolume : public Volume {
     }
     if (stored.uid) stored.uid = or_throw(mapping_.users.stored(*stored.uid), EINVAL);
     if (stored.gid) stored.gid = or_throw(mapping_.groups.stored(*stored.gid), EINVAL);
-    return shown(volume_->setattr(ino, stored, of_any(caller)));
+    return shown(ForwardingVolume::setattr(ino, stored, of_any(caller)));
   }
-  std::string readlink(Ino ino) override { return volume_->readlink(ino); }
 
   Attributes make_node(Ino parent, std::string_view name, std::uint32_t mode, std::uint64_t rdev,
                        const Caller& caller) override {
-    return shown(volume_->make_node(parent, name, mode, rdev, of_creator(caller)));
+    return shown(ForwardingVolume::make_node(parent, name, mode, rdev, of_creator(caller)));
   }
   Attributes make_directory(Ino parent, std::string_view name, std::uint32_t mode,
                             const Caller& caller) override {
-    return shown(volume_->make_directory(parent, name, mode, of_creator(caller)));
+    return shown(ForwardingVolume::make_directory(parent, name, mode, of_creator(caller)));
   }
   Attributes make_symlink(Ino parent, std::string_view name, std::string_view target,
                           const Caller& caller) override {
-    return shown(volume_->make_symlink(parent, name, target, of_creator(caller)));
+    return shown(ForwardingVolume::make_symlink(parent, name, target, of_creator(caller)));
   }
   Attributes make_temporary(Ino parent, std::uint32_t mode, const Caller& caller) override {
-    return shown(volume_->make_temporary(parent, mode, of_creator(caller)));
+    return shown(ForwardingVolume::make_temporary(parent, mode, of_creator(caller)));
   }
   Attributes link(Ino ino, Ino new_parent, std::string_view new_name) override {
-    return shown(volume_->link(ino, new_parent, new_name));
-  }
-  void unlink(Ino parent, std::string_view name) override { volume_->unlink(parent, name); }
-  void rmdir(Ino parent, std::string_view name) override { volume_->rmdir(parent, name); }
-  void rename(Ino parent, std::string_view name, Ino new_parent, std::string_view new_name,
-              RenameMode mode) override {
-    volume_->rename(parent, name, new_parent, new_name, mode);
+    return shown(ForwardingVolume::link(ino, new_parent, new_name));
   }
 
   void read_directory(Ino ino, std::uint64_t cookie, bool with_attributes,
                       const std::function<bool(const DirectoryEntry&)>& visit) override {
-    volume_->read_directory(ino, cookie, with_attributes, [&](const DirectoryEntry& entry) {
-      if (entry.attributes == nullptr) return visit(entry);
-      const Attributes attributes = shown(*entry.attributes);
-      DirectoryEntry mapped = entry;
-      mapped.attributes = &attributes;
-      return visit(mapped);
-    });
+    ForwardingVolume::read_directory(ino, cookie, with_attributes,
+                                     [&](const DirectoryEntry& entry) {
+                                       if (entry.attributes == nullptr) return visit(entry);
+                                       const Attributes attributes = shown(*entry.attributes);
+                                       DirectoryEntry mapped = entry;
+                                       mapped.attributes = &attributes;
+                                       return visit(mapped);
+                                     });
   }
-
-  std::size_t read(Ino ino, std::uint64_t offset, std::span<std::byte> out) override {
-    return volume_->read(ino, offset, out);
-  }
-  void write(Ino ino, std::uint64_t offset, ByteView data, bool clear_setid) override {
-    volume_->write(ino, offset, data, clear_setid);
-  }
-  void allocate(Ino ino, AllocateMode mode, std::uint64_t offset, std::uint64_t size) override {
-    volume_->allocate(ino, mode, offset, size);
-  }
-  std::uint64_t seek(Ino ino, std::uint64_t offset, SeekWhat what) override {
-    return volume_->seek(ino, offset, what);
-  }
-  std::uint64_t copy_range(Ino from, std::uint64_t from_offset, Ino to, std::uint64_t to_offset,
-                           std::uint64_t size) override {
-    return volume_->copy_range(from, from_offset, to, to_offset, size);
-  }
-
-  void fsync(Ino ino) override { volume_->fsync(ino); }
-  void sync() override { volume_->sync(); }
 
   void set_xattr(Ino ino, std::string_view name, ByteView value, XattrMode mode,
                  bool clear_setgid) override {
     if (!is_acl(name) || mapping_.squash)
-      return volume_->set_xattr(ino, name, value, mode, clear_setgid);
+      return ForwardingVolume::set_xattr(ino, name, value, mode, clear_setgid);
     const Bytes stored = with_ids(value, [&](bool is_user, std::uint32_t id) {
       return or_throw((is_user ? mapping_.users : mapping_.groups).stored(id), EINVAL);
     });
-    volume_->set_xattr(ino, name, stored, mode, clear_setgid);
+    ForwardingVolume::set_xattr(ino, name, stored, mode, clear_setgid);
   }
   std::optional<Bytes> get_xattr(Ino ino, std::string_view name) override {
-    std::optional<Bytes> value = volume_->get_xattr(ino, name);
+    std::optional<Bytes> value = ForwardingVolume::get_xattr(ino, name);
     if (!value || !is_acl(name) || mapping_.squash) return value;
     return with_ids(*value, [&](bool is_user, std::uint32_t id) {
       return (is_user ? mapping_.users : mapping_.groups).shown(id);
     });
   }
-  std::vector<std::string> list_xattrs(Ino ino) override { return volume_->list_xattrs(ino); }
-  void remove_xattr(Ino ino, std::string_view name) override { volume_->remove_xattr(ino, name); }
-
-  FileSystemFigures statfs() override { return volume_->statfs(); }
-  bool read_only() const override { return volume_->read_only(); }
-
-  std::optional<AppliedRequest> applied_before(RequestId id) override {
-    return volume_->applied_before(id);
-  }
-  void answered(RequestId id) override { volume_->answered(id); }
-  void end_resume() override { volume_->end_resume(); }
 
  private:
   static std::uint32_t or_throw(std::optional<std::uint32_t> id, int code) {
@@ -160,7 +123,6 @@ class MappedVolume : public Volume {
     return caller;
   }
 
-  const std::shared_ptr<Volume> volume_;
   const IdMapping mapping_;
 };
 

@@ -150,11 +150,11 @@ class Volume {
   // What makes a request that the kernel sends again happen once: see Requests, and RequestScope
   // for how the operations know theirs.
   /// An earlier process has applied the request, so it must only be answered.
-  virtual std::optional<AppliedRequest> applied_before(RequestId) { return std::nullopt; }
+  virtual std::optional<AppliedRequest> applied_before(RequestId id) = 0;
   /// The kernel has the answer.
-  virtual void answered(RequestId) {}
+  virtual void answered(RequestId id) = 0;
   /// The kernel has sent everything again that it had to, and all of it was answered.
-  virtual void end_resume() {}
+  virtual void end_resume() = 0;
 };
 
 inline constexpr std::size_t kMaxNameBytes = 255;

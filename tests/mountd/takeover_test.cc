@@ -24,7 +24,7 @@
 #include "mountd/keeper/keeper_texts.h"
 #include "store/base/disk.h"
 #include "store/base/error.h"
-#include "tests/support/forwarding_volume.h"
+#include "tests/support/observed_volume.h"
 #include "tests/support/idmapped_view.h"
 #include "tests/support/temp_directory.h"
 
@@ -86,7 +86,7 @@ class Takeover : public ::testing::Test {
     RepositoryOptions options = small_options();
     options.resumed.emplace().emplace(VolumeId{kept_.volume_id}, kept_.since_lsn);
     repository_ = Repository::open(Disk::host(), store_, false, options);
-    volume_ = std::make_shared<ForwardingVolume>(repository_->resume("v"), [this] { ++changes_; });
+    volume_ = std::make_shared<ObservedVolume>(repository_->resume("v"), [this] { ++changes_; });
     FuseMount::Options mount;
     mount.mountpoint = kept_.mount_point;
     mount.volume = "v";
@@ -120,7 +120,7 @@ class Takeover : public ::testing::Test {
     KeptMount kept;
     kept.volume_id = static_cast<std::uint64_t>(repository->create_volume(creation).row.id);
     kept.since_lsn = repository->store().journal().end();
-    const auto volume = std::make_shared<ForwardingVolume>(repository->attach("v"), [this] {
+    const auto volume = std::make_shared<ObservedVolume>(repository->attach("v"), [this] {
       if (!shared_->armed) return;
       shared_->stuck = true;
       for (;;) ::pause();

@@ -73,6 +73,10 @@ class MemoryVolume : public Volume {
   void remove_xattr(Ino ino, std::string_view name) override;
   FileSystemFigures statfs() override { return {}; }
   bool read_only() const override { return read_only_; }
+  /// Its changes die with the process, so there is nothing that an earlier one has applied.
+  std::optional<AppliedRequest> applied_before(RequestId) override { return std::nullopt; }
+  void answered(RequestId) override {}
+  void end_resume() override {}
 
   // For tests.
   void set_read_only(bool read_only) { read_only_ = read_only; }

@@ -195,6 +195,10 @@ class SharedVolume : public Volume {
     });
   }
   bool read_only() const override { return read_only_; }
+  /// Its changes die with the process, so there is nothing that an earlier one has applied.
+  std::optional<AppliedRequest> applied_before(RequestId) override { return std::nullopt; }
+  void answered(RequestId) override {}
+  void end_resume() override {}
   /// Before the mount.
   void set_read_only() { read_only_ = true; }
 
