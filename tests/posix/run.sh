@@ -5,7 +5,7 @@
 #
 #   tests/posix/run.sh BUILD_DIR [PART...]       parts: suite exerciser namespace pjdfstest (all without), and long
 #
-# `long` is the exerciser at 100,000 operations and the namespace at 20,000, each seed plain, with snapshots, with
+# `long` is a directory of a million entries, the exerciser at 100,000 operations and the namespace at 20,000, each seed plain, with snapshots, with
 # remounts and with kills of the daemon: some 20 minutes.
 #
 # PJDFSTEST names a checkout of the pjdfstest suite; VARVE_POSIX_SEEDS the seeds (default "1 2 3 4").
@@ -150,6 +150,8 @@ if wanted long; then
   write_hooks
   part "mount a volume for the long runs" 60 start_volume long
   MOUNT=$SCRATCH/mnt-long
+  part "a directory of a million entries" 1800 env VARVE_POSIX_ENTRIES=1000000 VARVE_TEST_DIR="$MOUNT" \
+    "$programs/varve_posix_test" --gtest_brief=1 --gtest_filter=Directory.OfManyEntriesIsComplete
   for seed in $seeds; do
     for hook in nothing snapshot remount crash; do
       part "exerciser, 100,000 operations, $hook, seed $seed" 1800 exercise_with "$hook" long "$MOUNT" "$seed" 100000 2000
