@@ -39,6 +39,11 @@ std::optional<Lsn> first_lsn_after(Head& head, const Overlay* done) {
   return out;
 }
 
+std::optional<Ptr> root_of(Head& head) {
+  const MutexLock lock(head.gate());
+  return head.base()->tree.root();
+}
+
 /// The counters as the cut has them. Does not wait for a closed gate.
 HeadInfoRecord info_at(Head& head, const Frozen& cut) {
   std::vector<std::shared_ptr<const Overlay>> overlays{cut.overlay};
@@ -232,6 +237,21 @@ void Committer::change(const std::function<void(Catalog::Change&)>& edit) {
   const std::unique_ptr<Catalog::Change> change = catalog_.begin();
   edit(*change);
   change->finish(replay_from({}));
+}
+
+/// No commit runs meanwhile, so the newest state of a volume is alive as the pin begins. A rollback
+/// may have left a head with an older one for a moment.
+void Committer::renew_pins() {
+  const MutexLock round(round_mutex_);
+  std::vector<std::shared_ptr<Head>> heads;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [volume, head] : heads_) heads.push_back(head);
+  }
+  for (const std::shared_ptr<Head>& head : heads) {
+    const std::optional<VolumeRow> row = catalog_.volume(head->volume());
+    if (row && catalog_.node(row->head).root == root_of(*head)) head->renew(store_.pin());
+  }
 }
 
 bool Committer::delete_step(std::size_t max_releases) {

@@ -88,6 +88,8 @@ class Committer {
 
   /// One commit of the catalog that holds no generation: `edit` stages it. Rounds wait meanwhile.
   void change(const std::function<void(Catalog::Change&)>& edit);
+  /// The heads in use hold back no space that died before the last commit. Waits for a round.
+  void renew_pins();
   /// Catalog::delete_step.
   bool delete_step(std::size_t max_releases);
 

@@ -62,6 +62,13 @@ void Head::publish(std::shared_ptr<const Base> base) {
   base_.swap(base);
 }
 
+void Head::renew(std::shared_ptr<ReadPin> pin) {
+  std::shared_ptr<const Base> renewed;  // becomes the old one, freed after the gate is open
+  const MutexLock lock(gate_);
+  renewed = std::make_shared<const Base>(Base{base_->tree, std::move(pin)});
+  base_.swap(renewed);
+}
+
 void Head::reset(std::shared_ptr<const Base> base) {
   std::deque<Frozen> frozen;
   Overlay active;

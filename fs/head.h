@@ -69,6 +69,9 @@ class Head {
   std::optional<Frozen> freeze(bool even_if_empty, const std::function<void()>& at_cut);
   /// The oldest frozen generation is in `base` now.
   void publish(std::shared_ptr<const Base> base);
+  /// Holds the same base by `pin`, so that what died since the old one is held back no longer. The
+  /// caller knows that all of the base is alive.
+  void renew(std::shared_ptr<ReadPin> pin);
   /// Rollback: forgets everything and shows `base`. The gate must be closed.
   void reset(std::shared_ptr<const Base> base);
   /// New operations wait outside; returns when the running one has left.

@@ -115,6 +115,11 @@ std::shared_ptr<Volume> RepositoryImpl::attach_snapshot(const std::string& refer
   std::optional<Manifest> manifest = manifest_of(row);
   if (!manifest) throw UserError(ENOENT, "The snapshot " + reference + " does not exist any more");
   auto head = std::make_shared<Head>(*store_, cache_, row.volume, manifest->base, true);
+  {
+    const MutexLock lock(mutex_);
+    std::erase_if(snapshot_views_, [](const SnapshotView& view) { return view.head.expired(); });
+    snapshot_views_.push_back({head, row});
+  }
   return std::make_shared<AttachedVolume>(setup_of(head));
 }
 

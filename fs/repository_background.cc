@@ -50,13 +50,31 @@ bool RepositoryImpl::clean_step() {
   bool worked = free_orphans();
   worked = committer_.delete_step(kReleasesPerStep) || worked;
   worked = scrubber_.repair_known() || worked;
-  // Only a commit makes objects die.
-  const Csn csn = store_->csn();
-  if (!worked && csn != reclaimed_csn_) {
-    reclaimed_csn_ = csn;
+  if (!worked) renew_pins();
+  const Csn horizon = store_->reclaim_horizon();
+  if (!worked && horizon != reclaimed_horizon_) {
+    reclaimed_horizon_ = horizon;
     worked = store_->reclaim() > 0;
   }
   return worked;
+}
+
+/// What is mounted, for however long, must not hold back the space of what others overwrite. The
+/// tree of a snapshot is alive as long as its row is there; one that was removed under its user
+/// keeps the pin that it has.
+void RepositoryImpl::renew_pins() {
+  committer_.renew_pins();
+  std::vector<SnapshotView> views;
+  {
+    const MutexLock lock(mutex_);
+    views = snapshot_views_;
+  }
+  const MutexLock rows(rows_mutex_);
+  for (const SnapshotView& view : views) {
+    const std::shared_ptr<Head> head = view.head.lock();
+    const std::optional<SnapshotRow> present = catalog_->snapshot(view.row.volume, view.row.name);
+    if (head && present && present->node == view.row.node) head->renew(store_->pin());
+  }
 }
 
 void RepositoryImpl::request_cleaning() {

@@ -149,6 +149,7 @@ class RepositoryImpl final : public Repository {
   bool free_orphans();
   void clean_in_background();
   void request_cleaning();
+  void renew_pins();
   void stop_threads();
 
   const RepositoryOptions options_;
@@ -165,7 +166,13 @@ class RepositoryImpl final : public Repository {
   Mutex rows_mutex_ ACQUIRED_AFTER(admin_mutex_);
   mutable Mutex mutex_ ACQUIRED_AFTER(admin_mutex_);
   std::map<VolumeId, Attachment> attachments_ GUARDED_BY(mutex_);  ///< changed under admin_mutex_
-  std::atomic<Csn> reclaimed_csn_{0};
+  /// Snapshots that were attached, some of them no longer.
+  struct SnapshotView {
+    std::weak_ptr<Head> head;
+    SnapshotRow row;
+  };
+  std::vector<SnapshotView> snapshot_views_ GUARDED_BY(mutex_);
+  std::atomic<Csn> reclaimed_horizon_{0};
 
   Mutex clean_mutex_;
   CondVar clean_wake_;

@@ -119,6 +119,9 @@ class Store {
   virtual std::unique_ptr<ReadPin> pin() = 0;
   /// A pin that begins at an earlier commit, for a background delete that goes on after a restart.
   virtual std::unique_ptr<ReadPin> pin_at(Csn csn) = 0;
+  /// What died before this commit is held back by no pin: reclaim() may have more to do when it has
+  /// grown, because a commit was made or a pin went.
+  virtual Csn reclaim_horizon() const = 0;
   /// Frees the space of objects that died before every pin. Returns bytes given back to the host.
   virtual std::uint64_t reclaim() = 0;
 

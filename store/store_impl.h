@@ -54,6 +54,7 @@ class StoreImpl final : public Store {
   void on_pressure(std::function<void()> callback) override;
   std::unique_ptr<ReadPin> pin() override { return objects_->pins().pin(); }
   std::unique_ptr<ReadPin> pin_at(Csn csn) override { return objects_->pins().pin_at(csn); }
+  Csn reclaim_horizon() const override { return objects_->pins().horizon(); }
   std::uint64_t reclaim() override;
   StoreFigures figures() const override;
   bool needs_references() const override { return objects_->needs_references(); }

@@ -90,6 +90,48 @@ TEST_F(SpaceTest, RandomOverwritesUnderASnapshotKeepOneAndAHalfTimesWhatIsUnique
   EXPECT_EQ(counted(), references());
 }
 
+/// Each of them kept everything that died since it was mounted, in all volumes.
+TEST_F(SpaceTest, WhatIsMountedAndIdleHoldsNothingBack) {
+  constexpr std::size_t kBytes = 12 << 20;
+  for (const char* name : {"a", "idle"}) store_.create_volume(name);
+  const auto idle = store_->attach("idle");
+  write_file(*idle, "f", pattern(1000, 1));
+  const auto busy = store_->attach("a");
+  write_file(*busy, "f", pattern(kBytes, 1));
+  store_->create_snapshot("a", "s", {});
+  store_.settle();
+  const auto view = store_->attach_snapshot("a@s");
+  for (unsigned round = 2; round < 12; ++round) {
+    write_file(*busy, "f", pattern(kBytes, round));
+    store_.settle();
+  }
+  EXPECT_LE(allocated(), 2 * kBytes * 3 / 2);
+  EXPECT_EQ(read_file(*idle, "f"), pattern(1000, 1));
+  EXPECT_EQ(read_file(*view, "f"), pattern(kBytes, 1));
+  EXPECT_EQ(read_file(*busy, "f"), pattern(kBytes, 11));
+  EXPECT_EQ(counted(), references());
+}
+
+/// The last one who could read it leaves: nobody needs to commit before its space comes back.
+TEST_F(SpaceTest, ARemovedSnapshotGivesItsSpaceBackWhenItsLastUserLeaves) {
+  constexpr std::size_t kBytes = 12 << 20;
+  store_.create_volume("a");
+  const auto busy = store_->attach("a");
+  write_file(*busy, "f", pattern(kBytes, 1));
+  store_->create_snapshot("a", "s", {});
+  write_file(*busy, "f", pattern(kBytes, 2));
+  store_.settle();
+  auto view = store_->attach_snapshot("a@s");
+  store_->remove_snapshot("a@s");
+  store_.settle();
+  EXPECT_EQ(read_file(*view, "f"), pattern(kBytes, 1));
+  EXPECT_GE(allocated(), 2 * kBytes);
+  view.reset();
+  store_.settle();
+  EXPECT_LE(allocated(), kBytes * 3 / 2);
+  EXPECT_EQ(counted(), references());
+}
+
 TEST_F(SpaceTest, ADeletionKilledAtEachCommitLeaksAndFreesTwiceNothing) {
   store_.create_volume("a");
   {

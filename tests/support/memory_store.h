@@ -173,14 +173,15 @@ class MemoryStore : public Store, private JournalAppender, private ObjectCheck {
     return std::make_unique<Pin>(*this, csn_);
   }
   std::unique_ptr<ReadPin> pin_at(Csn csn) override { return std::make_unique<Pin>(*this, csn); }
-  std::uint64_t reclaim() override {
+  Csn reclaim_horizon() const override {
     const MutexLock lock(mutex_);
-    Csn oldest = csn_;
-    {
-      const MutexLock pins_lock(pins_mutex_);
-      if (!pins_.empty()) oldest = std::min(oldest, *pins_.begin());
-    }
-    return objects_->reclaim(oldest);
+    const MutexLock pins_lock(pins_mutex_);
+    return pins_.empty() ? csn_ : std::min(csn_, *pins_.begin());
+  }
+  std::uint64_t reclaim() override {
+    const Csn horizon = reclaim_horizon();
+    const MutexLock lock(mutex_);
+    return objects_->reclaim(horizon);
   }
 
   StoreFigures figures() const override {
@@ -340,7 +341,7 @@ class MemoryStore : public Store, private JournalAppender, private ObjectCheck {
   const std::string path_ = "(memory)";
   std::string note_;
   mutable Mutex mutex_;
-  Mutex pins_mutex_ ACQUIRED_AFTER(mutex_);
+  mutable Mutex pins_mutex_ ACQUIRED_AFTER(mutex_);
   CondVar trimmed_;
   std::unique_ptr<MemoryObjects> objects_;
   std::multiset<Csn> pins_ GUARDED_BY(pins_mutex_);
