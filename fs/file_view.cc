@@ -32,20 +32,10 @@ bool holds_block(const RegionRecord& record, std::size_t index) {
 }
 
 void fetch_pieces(Objects& objects, std::span<const Piece> pieces, std::span<std::byte> out) {
-  SharedBytes content;
-  const Piece* previous = nullptr;
   for (const Piece& piece : pieces) {
-    if (previous == nullptr || previous->ptr.digest != piece.ptr.digest) {
-      content = objects.read(piece.ptr.digest, Wait::kAllowed);
-    }
-    previous = &piece;
-    std::byte* const to = out.data() + piece.out_offset;
-    const std::size_t there =
-        content->size() <= piece.object_offset
-            ? 0
-            : std::min<std::size_t>(piece.size, content->size() - piece.object_offset);
-    if (there > 0) std::memcpy(to, content->data() + piece.object_offset, there);
-    std::memset(to + there, 0, piece.size - there);
+    const std::span<std::byte> to = out.subspan(piece.out_offset, piece.size);
+    const std::size_t there = objects.read_part(piece.ptr.digest, piece.object_offset, to);
+    std::memset(to.data() + there, 0, to.size() - there);
   }
 }
 

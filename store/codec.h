@@ -15,8 +15,8 @@ enum class Codec : std::uint8_t { kRaw = 0, kZstd = 1 };
 bool looks_incompressible(ByteView content);
 
 /// Appends the payload of `content` to `out` and says how it was made: compressed with zstd at
-/// `level` (0: never) if that saves at least a thirty-second part. Thread-safe; one zstd context a
-/// thread.
+/// `level` (0: never) if that saves at least an eighth part: less is not worth decoding.
+/// Thread-safe; one zstd context a thread.
 Codec encode_payload(ByteView content, int level, Bytes& out);
 
 /// The content of exactly `data_bytes` (1 ..= kMaxObjectBytes) that `payload` holds. Trusts

@@ -153,6 +153,44 @@ SharedBytes LocalObjects::read(const Digest& digest, Wait wait) {
   return parts_->load(digest);
 }
 
+std::size_t LocalObjects::read_part(const Digest& digest, std::uint32_t offset,
+                                    std::span<std::byte> out) {
+  if (const SharedBytes content = parts_->cache.find(digest)) {
+    return copy_part(*content, offset, out);
+  }
+  if (const auto size = parts_->read_raw_part(digest, offset, out)) return *size;
+  return copy_part(*parts_->load(digest), offset, out);
+}
+
+std::optional<std::size_t> LocalObjects::Parts::read_raw_part(const Digest& digest,
+                                                              std::uint32_t offset,
+                                                              std::span<std::byte> out) {
+  try {
+    if (const auto size = raw_parts.read(*segments, digest, offset, out)) return size;
+  } catch (const StoreError& error) {
+    if (!speaks_of_bytes(error)) throw;
+    raw_parts.forget(digest);
+  }
+  const std::optional<ObjectState> state = index->find(digest);
+  if (!state || state->lost()) return std::nullopt;
+  const Placement& placement = state->placement;
+  if (placement.stored_bytes != record_bytes(placement.data_bytes)) return std::nullopt;
+  try {
+    const Trust trust = sound.digested(digest) ? Trust::kDigested : Trust::kNothing;
+    const std::optional<ByteView> content =
+        segments->read_uncompressed(digest, placement.primary, placement.stored_bytes, trust);
+    if (!content) return std::nullopt;
+    object_reads.fetch_add(1, std::memory_order_relaxed);
+    sound.note(digest, SoundObjects::Found::kByDigest);
+    // Whoever reads all of it seldom comes back; who reads a part may want the next one.
+    if (out.size() < content->size()) raw_parts.note(digest, placement.primary, *content);
+    return copy_part(*content, offset, out);
+  } catch (const StoreError& error) {
+    if (!speaks_of_bytes(error)) throw;
+    return std::nullopt;
+  }
+}
+
 void LocalObjects::probe(const Digest& digest, Wait wait) {
   if (parts_->sound.noted_lately(digest) || parts_->cache.find(digest)) return;
   if (wait == Wait::kRefused) throw WouldBlock{digest, true};
@@ -232,6 +270,7 @@ SharedBytes LocalObjects::Parts::load(const Digest& digest) {
       // was the file or the hole that it had left.
       if (!is_at(digest, state->placement)) continue;
       sound.forget(digest);
+      raw_parts.forget(digest);
       index->note_damaged(digest);
       throw CorruptionError(name + " is damaged: " + error.what());
     }

@@ -79,6 +79,8 @@ class LocalObjects final : public Objects, public ObjectCheck {
   // --- reading ---
 
   SharedBytes read(const Digest& digest, Wait wait) override;
+  std::size_t read_part(const Digest& digest, std::uint32_t offset,
+                        std::span<std::byte> out) override;
   void probe(const Digest& digest, Wait wait) override;
   /// Where and how large an object is; empty if it is not there. A dead object that was not
   /// reclaimed yet is there.
@@ -101,6 +103,8 @@ class LocalObjects final : public Objects, public ObjectCheck {
   /// work, others wait.
   std::uint64_t reclaim(const ReclaimLimits& limits);
   std::uint64_t reclaim() { return reclaim(ReclaimLimits()); }
+  /// What the last round left to be done. Any thread may ask.
+  ReclaimRest reclaim_rest() const;
 
   struct Figures {
     std::uint64_t live_bytes = 0;      ///< stored bytes, both copies, of objects with references

@@ -12,6 +12,7 @@
 #include "store/base/mutex.h"
 #include "store/index.h"
 #include "store/local_objects.h"
+#include "store/raw_parts.h"
 #include "store/reclaim.h"
 #include "store/segment_set.h"
 #include "store/sound_objects.h"
@@ -34,7 +35,12 @@ struct LocalObjects::Parts {
         paths(std::move(where)),
         store(id),
         options(chosen),
-        cache(chosen.object_cache_bytes) {}
+        cache(chosen.object_cache_bytes - raw_share(chosen)),
+        raw_parts(raw_share(chosen)) {}
+
+  static std::size_t raw_share(const StoreOptions& options) {
+    return options.object_cache_bytes / 8;
+  }
 
   /// Opens index and segments; rebuilds the index if it must be.
   void open();
@@ -42,6 +48,10 @@ struct LocalObjects::Parts {
 
   /// Reads `digest` from the segments into the cache. Throws CorruptionError that names it.
   SharedBytes load(const Digest& digest);
+  /// Copies a part of an object that is stored uncompressed to `out`, as Objects::read_part. Empty
+  /// if it is compressed, or if something is wrong with it, which is left to load().
+  std::optional<std::size_t> read_raw_part(const Digest& digest, std::uint32_t offset,
+                                           std::span<std::byte> out);
   /// Whose record load_from is to read: one that the index names, which compaction may move, or
   /// one of a batch that holds its segments.
   enum class Whose : std::uint8_t { kAnyone, kBatch };
@@ -70,12 +80,14 @@ struct LocalObjects::Parts {
   std::unique_ptr<Index> index;  // after the pins, which it asks
   std::unique_ptr<SegmentSet> segments;
   ObjectCache cache;
+  RawParts raw_parts;
   SoundObjects sound;
   std::atomic<std::uint64_t> object_reads{0};
 
   /// One reclaim at a time; taken before every lock of index and segments.
   Mutex reclaim_mutex;
   ReclaimMemory reclaim_memory GUARDED_BY(reclaim_mutex);
+  std::atomic<ReclaimRest> reclaim_rest{ReclaimRest::kNothing};  ///< of the last one
 };
 
 }  // namespace varve

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "store/base/would_block.h"
 #include "store/digest.h"
@@ -27,11 +29,27 @@ class Objects {
   /// is in memory. Damaged or missing: CorruptionError that names the digest.
   virtual SharedBytes read(const Digest& digest, Wait wait) = 0;
 
+  /// Copies the content from byte `offset` on to `out`, verified, and returns how many bytes that
+  /// were: fewer than `out` has at the content's end, none past it. Waits for disks, and may read
+  /// less than the whole object. The errors of read; `out` has any content then.
+  virtual std::size_t read_part(const Digest& digest, std::uint32_t offset,
+                                std::span<std::byte> out) {
+    return copy_part(*read(digest, Wait::kAllowed), offset, out);
+  }
+
   /// Returns if the object can be read, as far as can be told for less than reading it costs: it is
   /// in memory, was read or written within the last ten minutes, or its record has the right
   /// checksum. The errors of read. With Wait::kRefused throws WouldBlock unless the answer is in
   /// memory.
   virtual void probe(const Digest& digest, Wait wait) { read(digest, wait); }
+
+ protected:
+  static std::size_t copy_part(ByteView content, std::uint32_t offset, std::span<std::byte> out) {
+    if (offset >= content.size()) return 0;
+    const ByteView part = content.subspan(offset, std::min(out.size(), content.size() - offset));
+    std::copy(part.begin(), part.end(), out.begin());
+    return part.size();
+  }
 };
 
 /// The births and deaths of one commit. Nothing is visible or durable before Store::commit takes

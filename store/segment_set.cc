@@ -53,6 +53,8 @@ SegmentSet::SegmentSet(Disk& disk, std::string directory, const StoreId& store,
   }
 }
 
+std::uint64_t SegmentSet::free_bytes() const { return disk_.space(directory_).free_bytes; }
+
 std::string SegmentSet::path_of(SegmentId id) const {
   return directory_ + "/" + segment_file_name(id);
 }
@@ -246,6 +248,19 @@ Bytes SegmentSet::read(const Digest& digest, const Location& location, std::uint
                        Trust trust) const {
   return open_record(identity_of(location.segment), location.offset, digest,
                      read_briefly(digest, location, stored_bytes), trust);
+}
+
+std::optional<ByteView> SegmentSet::read_uncompressed(const Digest& digest,
+                                                      const Location& location,
+                                                      std::uint32_t stored_bytes,
+                                                      Trust trust) const {
+  return open_raw_record(identity_of(location.segment), location.offset, digest,
+                         read_briefly(digest, location, stored_bytes), trust);
+}
+
+std::size_t SegmentSet::read_payload(const Location& location, std::uint64_t offset,
+                                     std::span<std::byte> out) const {
+  return file_of(location.segment)->read_at(location.offset + kRecordHeaderBytes + offset, out);
 }
 
 void SegmentSet::check(const Digest& digest, const Location& location,

@@ -73,6 +73,14 @@ class SegmentSet {
   /// StoreError: ENOENT if there is no such segment (any more).
   Bytes read(const Digest& digest, const Location& location, std::uint32_t stored_bytes,
              Trust trust = Trust::kNothing) const;
+  /// The same of a record whose payload is not compressed, in memory of the thread until its next
+  /// call; empty if it is compressed.
+  std::optional<ByteView> read_uncompressed(const Digest& digest, const Location& location,
+                                            std::uint32_t stored_bytes, Trust trust) const;
+  /// Reads the payload of the record at `location` from byte `offset` on, unverified. Returns how
+  /// many bytes there were. Throws StoreError: ENOENT if there is no such segment.
+  std::size_t read_payload(const Location& location, std::uint64_t offset,
+                           std::span<std::byte> out) const;
   /// Checks header and payload checksum of the record, which costs a read and no decoding. Throws
   /// as read().
   void check(const Digest& digest, const Location& location, std::uint32_t stored_bytes) const;
@@ -107,6 +115,8 @@ class SegmentSet {
   // --- the files ---
 
   std::vector<Info> list() const;
+  /// What the host has left for them, the reserve included.
+  std::uint64_t free_bytes() const;
   std::optional<Info> find(SegmentId id) const;
   /// Unlinks the file. Readers that have it open go on. Returns the bytes given back. The caller
   /// makes sure that nothing points there; a segment in use stays, and 0 is returned.

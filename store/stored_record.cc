@@ -24,6 +24,8 @@ StoredRecord make_record(const Digest& digest, ByteView content, ObjectKind kind
 
 namespace {
 
+constexpr char kOtherDigest[] = "the content has another digest";
+
 CorruptionError damaged(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
                         const std::string& what) {
   return CorruptionError("object " + digest.hex() + " at byte " + std::to_string(offset) + " of " +
@@ -55,7 +57,18 @@ Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const D
     throw damaged(identity, offset, digest, error.what());
   }
   if (trust == Trust::kNothing && digest_of(content) != digest) {
-    throw damaged(identity, offset, digest, "the content has another digest");
+    throw damaged(identity, offset, digest, kOtherDigest);
+  }
+  return content;
+}
+
+std::optional<ByteView> open_raw_record(const SegmentIdentity& identity, std::uint64_t offset,
+                                        const Digest& digest, ByteView bytes, Trust trust) {
+  const RecordHeader header = check_record(identity, offset, digest, bytes);
+  if (header.codec != Codec::kRaw) return std::nullopt;
+  const ByteView content = bytes.subspan(kRecordHeaderBytes, header.payload_bytes);
+  if (trust == Trust::kNothing && digest_of(content) != digest) {
+    throw damaged(identity, offset, digest, kOtherDigest);
   }
   return content;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "store/segment_format.h"
 
 namespace varve {
@@ -30,5 +32,10 @@ enum class Trust : std::uint8_t {
 /// CorruptionError that names the digest.
 Bytes open_record(const SegmentIdentity& identity, std::uint64_t offset, const Digest& digest,
                   ByteView bytes, Trust trust = Trust::kNothing);
+
+/// As open_record, of a record whose payload is the content: that part of `bytes`. Empty if the
+/// payload is compressed.
+std::optional<ByteView> open_raw_record(const SegmentIdentity& identity, std::uint64_t offset,
+                                        const Digest& digest, ByteView bytes, Trust trust);
 
 }  // namespace varve

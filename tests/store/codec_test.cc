@@ -37,6 +37,21 @@ TEST(Codec, CompressesTextAndLeavesRandomBytesAlone) {
   EXPECT_EQ(encode_payload(random_content(1, 131072), 1, payload), Codec::kRaw);
 }
 
+TEST(Codec, LeavesAloneWhatBecomesLittleSmaller) {
+  const auto bytes_of = [](unsigned values) {
+    Bytes out = random_content(1, 131072);
+    for (std::byte& byte : out) {
+      byte = static_cast<std::byte>(static_cast<unsigned>(byte) * values / 256);
+    }
+    return out;
+  };
+  Bytes payload;
+  EXPECT_EQ(encode_payload(bytes_of(160), 1, payload), Codec::kRaw);  // 7.3 bits a byte
+  payload.clear();
+  EXPECT_EQ(encode_payload(bytes_of(90), 1, payload), Codec::kZstd);  // 6.5 bits
+  EXPECT_LT(payload.size(), 131072u / 8 * 7);
+}
+
 TEST(Codec, LevelZeroStoresAsItIs) {
   Bytes payload;
   EXPECT_EQ(encode_payload(text_content(1, 4096), 0, payload), Codec::kRaw);
