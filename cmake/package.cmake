@@ -19,8 +19,8 @@ varve_install_compressed(${package}/deb/changelog changelog share/doc/varve)
 install(FILES ${package}/deb/copyright DESTINATION share/doc/varve)
 install(FILES ${package}/deb/lintian-overrides DESTINATION share/lintian/overrides RENAME varve)
 install(FILES ${package}/varve.bash DESTINATION share/bash-completion/completions RENAME varve)
-install(FILES ${package}/varve.service ${package}/varve-scrub.service ${package}/varve-scrub.timer
-  DESTINATION lib/systemd/system)
+install(FILES ${package}/varve.socket ${package}/varve.service ${package}/varve-keeper.service
+  ${package}/varve-scrub.service ${package}/varve-scrub.timer DESTINATION lib/systemd/system)
 # mount(8) runs these for file systems of type fuse.varve and varve.
 foreach(helper mount.fuse.varve mount.varve)
   install(CODE "

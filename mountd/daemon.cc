@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -20,9 +21,12 @@
 #include "mountd/http_server.h"
 #include "mountd/keeper/keeper.h"
 #include "mountd/keeper/keeper_lock.h"
+#include "mountd/life_lock.h"
 #include "mountd/memory_limit.h"
 #include "mountd/plugin/plugin_service.h"
 #include "mountd/privileges.h"
+#include "mountd/service_failure.h"
+#include "mountd/service_manager.h"
 #include "mountd/store_location.h"
 #include "mountd/trash_purge.h"
 #include "mountd/unix_socket.h"
@@ -55,7 +59,7 @@ sigset_t block_signals() {
   ::signal(SIGPIPE, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   return set;
 }
@@ -91,11 +95,21 @@ class Activity {
   std::atomic<Clock::rep> last_{Clock::now().time_since_epoch().count()};
 };
 
+/// A service manager starts the program that its unit names, whatever was asked for here.
+void expect_own_program(const std::string& program) {
+  static constexpr std::string_view kDeleted = " (deleted)";  // its file was replaced
+  std::string own = std::filesystem::read_symlink("/proc/self/exe").string();
+  if (own.ends_with(kDeleted)) own.resize(own.size() - kDeleted.size());
+  if (program != own)
+    throw UserError(EINVAL, "this daemon is a service, which is started from " + own +
+                                "; put the new program there, or change the unit");
+}
+
 /// The parts of a running daemon, taken down in order by its end.
 class Daemon {
  public:
   Daemon(const DaemonOptions& options, std::unique_ptr<Repository> repository, Keeper* keeper,
-         std::vector<KeeperLegacy::Mount> legacy)
+         std::vector<KeeperLegacy::Mount> legacy, PassedSockets& passed)
       : options_(options),
         repository_(std::move(repository)),
         mounts_(*repository_, options.store, &FuseMount::mount, keeper),
@@ -109,22 +123,31 @@ class Daemon {
     endpoints.push_back({control_socket_path(options.store),
                          [this](const HttpRequest& request) { return serve(request); }});
     if (!options.plugin_sockets.empty()) {
+      for (const std::string& socket : options.plugin_sockets)
+        if (!passed.has(socket)) prepare_plugin_directory(socket);
       plugin_.emplace(*repository_, mounts_, rules_, options.plugin_sockets);
       for (HttpEndpoint& endpoint : plugin_->endpoints()) endpoints.push_back(std::move(endpoint));
     }
+    for (HttpEndpoint& endpoint : endpoints) endpoint.listener = passed.take(endpoint.socket_path);
     server_ = std::make_unique<HttpServer>(std::move(endpoints), server_options());
   }
 
-  void run_until_end(const sigset_t& signals) {
+  /// False: the mounts are to be left for the next daemon.
+  bool run_until_end(const sigset_t& signals) {
     while (!stop_ && upgrade().empty() && !is_idle()) {
       trash_purge_.tick();
       const timespec tick{0, 200'000'000};
       const int signal = ::sigtimedwait(&signals, nullptr, &tick);
       if (signal == SIGTERM || signal == SIGINT) {
         log_info("daemon", "ends on a signal");
-        return;
+        return true;
+      }
+      if (signal == SIGUSR1) {
+        log_info("daemon", "ends for a restart");
+        return options_.standing_keeper.empty();
       }
     }
+    return upgrade().empty();
   }
 
   /// The program that is to follow; empty: none.
@@ -139,10 +162,15 @@ class Daemon {
   void leave() {
     mounts_.refuse_new(true);
     server_->stop();
+    end_unkept();
     try {
       repository_->commit();  // the successor has little to replay
     } catch (const Error& error) {
-      log_warn("daemon", std::string("commit before the upgrade: ") + error.what());
+      log_warn("daemon", std::string("commit before another daemon: ") + error.what());
+    }
+    if (!options_.standing_keeper.empty()) {
+      log_info("daemon", "leaves its mounts to the next daemon");
+      ::_exit(kNextDaemonStatus);
     }
     try {
       keeper_->upgrade(upgrade());
@@ -172,6 +200,7 @@ class Daemon {
     hooks.keeper = keeper_;
     hooks.upgrade = [this](const std::string& program) {
       keeper_->require();
+      if (!options_.standing_keeper.empty()) expect_own_program(program);
       const MutexLock lock(upgrade_mutex_);
       upgrade_ = program;
     };
@@ -223,6 +252,20 @@ class Daemon {
            repository_->pending_deletions() == 0 && !repository_->scrub_progress().running;
   }
 
+  /// Those that no keeper holds end with this process; in order, what was written is kept.
+  void end_unkept() {
+    for (const LiveMount& mount : mounts_.list()) {
+      if (mount.why_not_kept.empty()) continue;
+      log_warn("daemon", mount.target() + " at " + mount.mount_point +
+                             " ends with this daemon: " + mount.why_not_kept);
+      try {
+        mounts_.unmount(mount.mount_point, FuseMount::Busy::kDetach);
+      } catch (const Error& error) {
+        log_error("daemon", std::string("unmount at the end: ") + error.what());
+      }
+    }
+  }
+
   /// Mounts that are in use are detached: their users may finish until the daemon is gone.
   void unmount_rest() {
     try {
@@ -247,17 +290,23 @@ class Daemon {
   std::unique_ptr<HttpServer> server_;
 };
 
-/// The process that is dying may hold the store for a moment.
+/// What another daemon has left needs care: nothing may be committed before it is taken over.
+bool is_successor(const KeeperLegacy* legacy) { return legacy != nullptr && !legacy->is_new(); }
+
+/// Waits for a process that is dying, or a short command, to let the store go.
 std::unique_ptr<Repository> open_after(const DaemonOptions& options, const KeeperLegacy& legacy) {
   RepositoryOptions repository = within_memory_limit(options.repository);
-  auto& resumed = repository.resumed.emplace();
-  for (const KeeperLegacy::Mount& mount : legacy.mounts)
-    if (mount.about.target.find('@') == std::string::npos)
-      resumed.emplace(VolumeId{mount.about.volume_id}, mount.about.since_lsn);
+  const bool create = legacy.is_new() && options.create_store;
+  if (!legacy.is_new()) {
+    auto& resumed = repository.resumed.emplace();
+    for (const KeeperLegacy::Mount& mount : legacy.mounts)
+      if (mount.about.target.find('@') == std::string::npos)
+        resumed.emplace(VolumeId{mount.about.volume_id}, mount.about.since_lsn);
+  }
   const auto give_up = Clock::now() + kLockWait;
   for (;;) {
     try {
-      return Repository::open(Disk::host(), options.store, false, repository);
+      return Repository::open(Disk::host(), options.store, create, repository);
     } catch (const UserError& error) {
       if (error.code() != EBUSY || Clock::now() >= give_up) throw;
     }
@@ -265,12 +314,13 @@ std::unique_ptr<Repository> open_after(const DaemonOptions& options, const Keepe
   }
 }
 
-std::unique_ptr<Daemon> start(const DaemonOptions& options, Keeper* keeper, KeeperLegacy* legacy) {
+std::unique_ptr<Daemon> start(const DaemonOptions& options, Keeper* keeper, KeeperLegacy* legacy,
+                              PassedSockets& passed) {
   Disk& disk = Disk::host();
   if (legacy != nullptr) {
     if (options.log_to_file) redirect_output(options.store);
     auto daemon = std::make_unique<Daemon>(options, open_after(options, *legacy), keeper,
-                                           std::move(legacy->mounts));
+                                           std::move(legacy->mounts), passed);
     keeper->ready();
     return daemon;
   }
@@ -282,62 +332,146 @@ std::unique_ptr<Daemon> start(const DaemonOptions& options, Keeper* keeper, Keep
                                      within_memory_limit(options.repository));
   if (options.log_to_file && !exists) redirect_output(options.store);
   return std::make_unique<Daemon>(options, std::move(repository), keeper,
-                                  std::vector<KeeperLegacy::Mount>{});
+                                  std::vector<KeeperLegacy::Mount>{}, passed);
+}
+
+KeeperHello hello_of(const DaemonOptions& options) {
+  KeeperHello hello;
+  hello.store = options.store;
+  hello.arguments = options.successor;
+  hello.always = !options.plugin_sockets.empty();
+  return hello;
+}
+
+std::optional<KeeperLegacy> legacy_of(const DaemonOptions& options) {
+  if (options.keeper_socket >= 0) return KeeperLegacy::receive(Descriptor(options.keeper_socket));
+  if (options.standing_keeper.empty()) return std::nullopt;
+  return KeeperLegacy::from_standing(options.standing_keeper, hello_of(options));
 }
 
 std::unique_ptr<Keeper> make_keeper(const DaemonOptions& options, KeeperLegacy* legacy) {
-  const KeeperHello about{options.store, options.successor, 0, !options.plugin_sockets.empty()};
-  if (legacy != nullptr) return std::make_unique<Keeper>(about, *legacy);
+  if (legacy != nullptr)
+    return std::make_unique<Keeper>(hello_of(options), *legacy, options.standing_keeper);
   if (!options.keeper || options.mount) return nullptr;
-  return std::make_unique<Keeper>(about);
+  return std::make_unique<Keeper>(hello_of(options));
 }
 
-/// The mounts must live on, so nothing is taken down: the keeper starts another one.
-[[noreturn]] void give_up(Keeper& keeper, const std::string& sentence) {
+/// The mounts must live on, so nothing is taken down: another daemon tries again.
+[[noreturn]] void give_up(Keeper& keeper, const DaemonOptions& options,
+                          const std::string& sentence) {
   log_error("daemon", "cannot take the mounts over: " + sentence);
   try {
     keeper.failed(sentence);
   } catch (const Error& error) {
     log_error("daemon", error.what());
   }
-  ::_exit(1);
+  ::_exit(options.standing_keeper.empty() ? 1 : kNextDaemonStatus);
+}
+
+/// The parts in their order, from the keeper to the end.
+class DaemonRun {
+ public:
+  DaemonRun(const DaemonOptions& options, ServiceManager manager)
+      : options_(options), manager_(std::move(manager)), passed_(manager_.take_passed()) {}
+
+  void run(const sigset_t& signals) {
+    begin();
+    log_info("daemon", "pid " + std::to_string(::getpid()) + " serves store " + options_.store);
+    report(options_.ready_socket, 0, "ready");
+    manager_.tell("READY=1\nSTATUS=serves store " + options_.store);
+    if (keeper_ && !legacy_) keeper_->began();
+    if (!daemon_->run_until_end(signals)) {
+      manager_.tell("STOPPING=1");
+      daemon_->leave();
+    }
+    manager_.tell("STOPPING=1");
+    // It was to end, however that goes.
+    try {
+      daemon_->close();
+    } catch (...) {
+      if (keeper_) keeper_->goodbye();
+      throw;
+    }
+    if (keeper_) keeper_->goodbye();
+  }
+
+ private:
+  void begin() {
+    try {
+      start_parts();
+    } catch (const Error& error) {
+      fail(error.code(), error.what());
+      throw;
+    } catch (const std::exception& failure) {
+      fail(EIO, failure.what());
+      throw;
+    }
+  }
+
+  void start_parts() {
+    check_passed();
+    if (options_.ready_socket < 0 && options_.keeper_socket < 0)
+      refuse_if_served(options_.store, " already; end it first (varve daemon stop)");
+    // Known as a daemon before the store is opened, which may take a while.
+    if (Store::exists(Disk::host(), options_.store)) lock_ = hold_daemon_lock(options_.store);
+    legacy_ = legacy_of(options_);
+    const bool is_taking_over = legacy_ && is_successor(&*legacy_);
+    keeper_ = make_keeper(options_, legacy_ ? &*legacy_ : nullptr);
+    is_taking_over_ = is_taking_over;
+    daemon_ = start(options_, keeper_.get(), legacy_ ? &*legacy_ : nullptr, passed_);
+    if (!lock_) lock_ = hold_daemon_lock(options_.store);
+  }
+
+  /// Who connects to a socket that nobody answers would wait for ever.
+  void check_passed() const {
+    std::vector<std::string> ours = options_.plugin_sockets;
+    ours.push_back(control_socket_path(options_.store));
+    for (const std::string& path : passed_.not_among(ours))
+      throw UserError(EINVAL, "the service manager listens on " + path +
+                                  ", which is neither the control socket of store " +
+                                  options_.store +
+                                  " nor a plugin socket of this daemon; change ListenStream= of "
+                                  "the socket unit, or the store and --plugin-socket");
+    if (!passed_.empty() && options_.keeper && options_.standing_keeper.empty())
+      throw UserError(EINVAL,
+                      "a daemon that gets its sockets from a service manager needs --keeper-socket "
+                      "or --no-keeper: a successor that the keeper starts would not have them");
+  }
+
+  void fail(int code, const std::string& sentence) {
+    lock_.reset();
+    report(options_.ready_socket, code, sentence);
+    manager_.tell("STATUS=" + sentence + "\nERRNO=" + std::to_string(code));
+    answer_with_failure(passed_, code, sentence);
+    if (is_taking_over_) give_up(*keeper_, options_, sentence);
+  }
+
+  const DaemonOptions& options_;
+  ServiceManager manager_;
+  PassedSockets passed_;
+  Descriptor lock_;
+  std::optional<KeeperLegacy> legacy_;
+  bool is_taking_over_ = false;
+  std::unique_ptr<Keeper> keeper_;
+  std::unique_ptr<Daemon> daemon_;
+};
+
+/// A service manager's sockets and ear are for the process that it started itself.
+ServiceManager manager_of(const DaemonOptions& options) {
+  ServiceManager manager = ServiceManager::of_environment();
+  if (options.ready_socket >= 0 || options.keeper_socket >= 0) return {};
+  return manager;
 }
 
 }  // namespace
 
 void run_daemon(const DaemonOptions& options) {
   const sigset_t signals = block_signals();
+  ServiceManager manager = manager_of(options);
   drop_privileges();
   keep_memory_small();
   if (::chdir("/") != 0) throw_errno("change to the root directory");
-  std::optional<KeeperLegacy> legacy;
-  if (options.keeper_socket >= 0) legacy = KeeperLegacy::receive(Descriptor(options.keeper_socket));
-  const auto keeper = make_keeper(options, legacy ? &*legacy : nullptr);
-  std::unique_ptr<Daemon> daemon;
-  try {
-    daemon = start(options, keeper.get(), legacy ? &*legacy : nullptr);
-  } catch (const Error& error) {
-    if (legacy) give_up(*keeper, error.what());
-    report(options.ready_socket, error.code(), error.what());
-    throw;
-  } catch (const std::exception& failure) {
-    if (legacy) give_up(*keeper, failure.what());
-    report(options.ready_socket, EIO, failure.what());
-    throw;
-  }
-  log_info("daemon", "pid " + std::to_string(::getpid()) + " serves store " + options.store);
-  report(options.ready_socket, 0, "ready");
-  if (keeper && !legacy) keeper->began();
-  daemon->run_until_end(signals);
-  if (!daemon->upgrade().empty()) daemon->leave();
-  // It was to end, however that goes.
-  try {
-    daemon->close();
-  } catch (...) {
-    if (keeper) keeper->goodbye();
-    throw;
-  }
-  if (keeper) keeper->goodbye();
+  DaemonRun(options, std::move(manager)).run(signals);
 }
 
 }  // namespace varve

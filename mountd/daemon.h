@@ -11,6 +11,9 @@
 
 namespace varve {
 
+/// The exit status that asks a service manager for another daemon (EX_TEMPFAIL of sysexits.h).
+inline constexpr int kNextDaemonStatus = 75;
+
 struct DaemonOptions {
   std::string store;               ///< absolute
   bool create_store = true;        ///< make the store when there is none
@@ -29,13 +32,19 @@ struct DaemonOptions {
   std::vector<std::string>
       successor;           ///< the words after "varve" that start a daemon like this one
   int keeper_socket = -1;  ///< this daemon is such a successor; -1: it is none
+  /// Where a keeper of its own service (`varve daemon keep`) answers; empty: the daemon starts one.
+  std::string standing_keeper;
   RepositoryOptions repository;
 };
 
 /// Serves the store: takes its lock, recovers, answers the control socket, and holds the mounts.
 /// Returns after SIGTERM or SIGINT, a stop request, or idleness, with everything unmounted and the
 /// store closed. To be called once, in the main thread, before any other thread exists. Throws when
-/// it cannot start; a waiting starter has been told then.
+/// it cannot start; a waiting starter, or who connected to a socket that a service manager passed,
+/// has been told then.
+///
+/// SIGUSR1 ends it as well and leaves the mounts to a standing keeper, for a restart. The process
+/// ends with kNextDaemonStatus where another daemon is to follow at once.
 void run_daemon(const DaemonOptions& options);
 
 /// Starts a daemon for `store` as a process of its own, detached from the terminal, and returns

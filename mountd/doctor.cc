@@ -13,8 +13,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
+#include "mountd/http_client.h"
+#include "mountd/json.h"
 #include "mountd/plugin/volume_plugin.h"
 #include "mountd/store_location.h"
 #include "mountd/unix_socket.h"
@@ -110,16 +113,49 @@ class Examination {
         "put the line user_allow_other into /etc/fuse.conf");
   }
 
+  struct Answer {
+    bool somebody_listens = false;
+    bool is_good = false;
+    std::string why;  ///< it is not good
+  };
+
+  /// A connection alone says little: a service manager takes it for a daemon that may not start.
+  Answer ask(const std::string& socket, std::string_view method, std::string_view target) const {
+    Answer out;
+    try {
+      std::optional<HttpClient> client = HttpClient::connect(socket);
+      if (!client) return out;
+      out.somebody_listens = true;
+      client->timeout_ms = places_.answer_wait_ms;
+      const HttpReply reply = client->call(method, target);
+      out.is_good = reply.status == 200;
+      const Json body = Json::parse(reply.body, nullptr, false);
+      if (!out.is_good)
+        out.why = body.is_object() ? body.value("error", body.value("Err", "it refuses"))
+                                   : "it answers with status " + std::to_string(reply.status);
+    } catch (const std::exception& error) {
+      out.somebody_listens = true;
+      out.why = error.what();
+    }
+    return out;
+  }
+
   void store() {
     if (!Store::exists(Disk::host(), places_.store))
       return add(Level::kNote, "there is no store at " + places_.store,
                  "'varve init' makes one; --store or VARVE_STORE names another");
-    if (connect_unix(control_socket_path(places_.store)))
+    const Answer answer = ask(control_socket_path(places_.store), "GET", "/v1/version");
+    if (answer.is_good)
       add(Level::kGood, "a daemon serves store " + places_.store);
+    else if (answer.somebody_listens)
+      add(Level::kProblem,
+          "the daemon of store " + places_.store + " does not serve: " + answer.why,
+          "see its log (" + daemon_log_path(places_.store) +
+              ", or journalctl -u varve), then systemctl restart varve");
     else
       add(Level::kNote, "no daemon serves store " + places_.store,
           "'varve mount' starts one; for containers: varve daemon run --plugin, or systemctl "
-          "start varve");
+          "start varve.socket");
   }
 
   /// The engine is there when its socket is.
@@ -129,15 +165,22 @@ class Examination {
     if (!places_.is_root) return;
     const std::string socket = at(kDefaultPluginSocket);
     const Level missing = has_docker() ? Level::kProblem : Level::kNote;
-    if (connect_unix(socket))
+    const Answer answer = ask(socket, "POST", "/Plugin.Activate");
+    if (answer.is_good)
       return add(Level::kGood, std::string("the volume plugin answers on ") + kDefaultPluginSocket);
+    if (answer.somebody_listens)
+      return add(Level::kProblem,
+                 std::string("the volume plugin on ") + kDefaultPluginSocket +
+                     " does not serve: " + answer.why,
+                 "see the daemon's log (" + daemon_log_path(places_.store) +
+                     ", or journalctl -u varve), then systemctl restart varve");
     if (is_there(socket))
       return add(Level::kProblem,
                  std::string(kDefaultPluginSocket) + " is there, but nobody answers",
                  "start the daemon (systemctl start varve); it replaces the socket");
     add(missing, std::string("the volume plugin does not run: there is no ") + kDefaultPluginSocket,
-        "start the daemon before Docker: systemctl enable --now varve, or varve daemon run "
-        "--plugin");
+        "start the daemon before Docker: systemctl enable --now varve.socket varve, or varve "
+        "daemon run --plugin");
   }
 
   /// The files in which Podman looks for plugins.

@@ -232,6 +232,11 @@ class Session {
   std::optional<http::response_serializer<http::string_body>> serializer_;
 };
 
+int listener_of(const HttpEndpoint& endpoint) {
+  if (endpoint.listener >= 0) return endpoint.listener;
+  return listen_unix(endpoint.socket_path, endpoint.socket_mode).release();
+}
+
 /// One endpoint: its listening socket and its connections.
 class Listener {
  public:
@@ -239,12 +244,13 @@ class Listener {
       : engine_(engine),
         endpoint_(std::move(endpoint)),
         session_ended_(std::move(session_ended)),
-        acceptor_(engine.io, Protocol(),
-                  listen_unix(endpoint_.socket_path, endpoint_.socket_mode).release()),
+        acceptor_(engine.io, Protocol(), listener_of(endpoint_)),
         pause_(engine.io) {
     acceptor_.non_blocking(true);
   }
-  ~Listener() { ::unlink(endpoint_.socket_path.c_str()); }
+  ~Listener() {
+    if (endpoint_.listener < 0) ::unlink(endpoint_.socket_path.c_str());
+  }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 

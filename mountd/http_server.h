@@ -23,6 +23,9 @@ struct HttpEndpoint {
   mode_t socket_mode = 0600;
   /// The field of the sentence in the JSON of errors that are found before the handler is asked.
   const char* error_field = "error";
+  /// A socket that listens at `socket_path` already, which the server owns from here on and whose
+  /// file stays at the end, for it is somebody else's; -1: the server makes one, and removes it.
+  int listener = -1;
 };
 
 struct HttpServerOptions {

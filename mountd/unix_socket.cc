@@ -47,11 +47,11 @@ class SocketAddress {
   sockaddr_un address_{AF_UNIX, {}};
 };
 
-Descriptor stream_socket() { return Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+Descriptor unix_socket(int type) { return Descriptor(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0)); }
 
-Descriptor connect_to(const SocketAddress& address) {
+Descriptor connect_to(const SocketAddress& address, int type) {
   if (!address.valid()) return {};
-  Descriptor connection = stream_socket();
+  Descriptor connection = unix_socket(type);
   if (!connection) return {};
   while (::connect(connection.get(), address.get(), SocketAddress::size()) != 0) {
     if (errno == EINTR) continue;
@@ -64,13 +64,13 @@ Descriptor connect_to(const SocketAddress& address) {
 }
 
 /// Makes the address free: removes a socket file that nobody listens on.
-void clear_stale(const SocketAddress& address, const std::string& path) {
+void clear_stale(const SocketAddress& address, const std::string& path, int type) {
   struct stat status {};
   if (::fstatat(address.directory(), address.name().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
     return;
   if (!S_ISSOCK(status.st_mode))
     throw UserError(EEXIST, path + " exists and is not a socket; move it away");
-  if (connect_to(address))
+  if (connect_to(address, type))
     throw UserError(EBUSY, "another process listens on " + path + "; stop it first");
   if (::unlinkat(address.directory(), address.name().c_str(), 0) != 0 && errno != ENOENT)
     throw_errno("remove the stale socket " + path);
@@ -82,13 +82,15 @@ void Descriptor::reset() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
-Descriptor connect_unix(const std::string& path) { return connect_to(SocketAddress(path)); }
+Descriptor connect_unix(const std::string& path, int type) {
+  return connect_to(SocketAddress(path), type);
+}
 
-Descriptor listen_unix(const std::string& path, mode_t mode) {
+Descriptor listen_unix(const std::string& path, mode_t mode, int type) {
   const SocketAddress address(path);
   if (!address.valid()) throw_errno("open the directory of socket " + path);
-  clear_stale(address, path);
-  Descriptor listener = stream_socket();
+  clear_stale(address, path, type);
+  Descriptor listener = unix_socket(type);
   if (!listener) throw_errno("make a socket");
   // The file gets the socket's own mode less the umask: nobody can connect before a chmod.
   if (::fchmod(listener.get(), mode) != 0) throw_errno("set the mode of socket " + path);

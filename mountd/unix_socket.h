@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <string>
@@ -34,14 +35,14 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// A stream socket connected to the unix socket at `path`, which may be longer than the 107 bytes
+/// A socket connected to the unix socket at `path`, which may be longer than the 107 bytes
 /// of a socket address: it is reached through a descriptor of its directory. Empty with errno set
-/// when nobody listens or the way there fails.
-Descriptor connect_unix(const std::string& path);
+/// when nobody listens or the way there fails. `type` as in socket(2).
+Descriptor connect_unix(const std::string& path, int type = SOCK_STREAM);
 
-/// A listening stream socket at `path` with permission bits `mode`. A socket file that nobody
+/// A listening socket at `path` with permission bits `mode`. A socket file that nobody
 /// listens on any more is replaced; a live one is UserError(EBUSY), anything else there
 /// UserError(EEXIST). The path may be longer than a socket address.
-Descriptor listen_unix(const std::string& path, mode_t mode);
+Descriptor listen_unix(const std::string& path, mode_t mode, int type = SOCK_STREAM);
 
 }  // namespace varve

@@ -253,8 +253,9 @@ StoreDirectory StoreDirectory::prepare(Disk& disk, const std::string& path) {
   }
   if (disk.exists(path)) {
     for (const std::string& name : disk.list(path)) {
-      // ext4 makes this one in the root of each file system.
-      if (is_remains(name) || name == "lost+found") continue;
+      // ext4 makes the one in the root of each file system; a service manager listens at the other
+      // before there is a store.
+      if (is_remains(name) || name == "lost+found" || name == "control.sock") continue;
       throw UserError(ENOTEMPTY, path + " is not empty (it holds '" + name +
                                      "'); a store needs a directory of its own");
     }

@@ -6,22 +6,14 @@
 namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
-  static constexpr std::array<const Command*, 32> kAll{&kVolumeCreate,   &kVolumeInit,
-                                                       &kVolumeInspect,  &kVolumeLs,
-                                                       &kVolumeRm,       &kVolumeSet,
-                                                       &kVolumeRestore,  &kVolumePurge,
-                                                       &kSnapshotCreate, &kSnapshotInspect,
-                                                       &kSnapshotLs,     &kSnapshotRm,
-                                                       &kRuleAdd,        &kRuleLs,
-                                                       &kRuleRm,         &kDaemonRun,
-                                                       &kDaemonStop,     &kInit,
-                                                       &kMount,          &kUmount,
-                                                       &kClone,          &kRollback,
-                                                       &kDiff,           &kDf,
-                                                       &kStatus,         &kSync,
-                                                       &kScrub,          &kFsck,
-                                                       &kRepair,         &kDoctor,
-                                                       &kUpgrade,        &kVersion};
+  static constexpr std::array<const Command*, 33> kAll{
+      &kVolumeCreate, &kVolumeInit,    &kVolumeInspect, &kVolumeLs,       &kVolumeRm,
+      &kVolumeSet,    &kVolumeRestore, &kVolumePurge,   &kSnapshotCreate, &kSnapshotInspect,
+      &kSnapshotLs,   &kSnapshotRm,    &kRuleAdd,       &kRuleLs,         &kRuleRm,
+      &kDaemonKeep,   &kDaemonRun,     &kDaemonStop,    &kInit,           &kMount,
+      &kUmount,       &kClone,         &kRollback,      &kDiff,           &kDf,
+      &kStatus,       &kSync,          &kScrub,         &kFsck,           &kRepair,
+      &kDoctor,       &kUpgrade,       &kVersion};
   return kAll;
 }
 

@@ -11,6 +11,7 @@ namespace varve::cli {
 
 // One per file of the same name.
 extern const Command kClone;
+extern const Command kDaemonKeep;
 extern const Command kDaemonRun;
 extern const Command kDaemonStop;
 extern const Command kDf;

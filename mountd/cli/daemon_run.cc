@@ -13,6 +13,7 @@
 #include "mountd/cli/output.h"
 #include "mountd/cli/service.h"
 #include "mountd/daemon.h"
+#include "mountd/life_lock.h"
 #include "mountd/plugin/plugin_service.h"
 #include "mountd/store_location.h"
 #include "store/base/disk.h"
@@ -33,6 +34,9 @@ constexpr std::array kDaemonRunOptions{
         0, "purge-after", "AGE",
         "Remove volumes for good that are in the trash for so long, such as 30d; default: never"},
     Option{0, "no-keeper", nullptr, "Mounts end with the daemon when it is killed"},
+    Option{
+        0, "keeper-socket", "SOCKET",
+        "Mounts are held by 'varve daemon keep SOCKET'; for service managers, with --foreground"},
     Option{0, "ready-fd", "FD", ""},
     Option{0, "keeper-fd", "FD", ""},
     Option{0, "log-file", nullptr, ""},
@@ -114,15 +118,18 @@ int run_daemon_run(const Invocation& invocation) {
     serve_detached(options, static_cast<int>(*fd));
     return kOk;
   }
-  if (HttpClient::connect(control_socket_path(options.store)))
-    throw UserError(EBUSY, "a daemon serves store " + options.store + " already");
+  if (invocation.value("keeper-socket") && (!options.keeper || !invocation.flag("foreground")))
+    throw UsageError("--keeper-socket needs --foreground, and no --no-keeper");
   if (!invocation.flag("foreground")) {
+    refuse_if_served(options.store, " already");
     Service(invocation).require_daemon(options.idle_exit_seconds, words_for(options));
     return kOk;
   }
   if (!Store::exists(Disk::host(), options.store))
     make_store_parent(options.store, store_is_default(invocation.store));
   options.successor = successor_of(options);
+  if (const auto socket = invocation.value("keeper-socket"))
+    options.standing_keeper = std::filesystem::absolute(*socket).string();
   run_daemon(options);
   return kOk;
 }

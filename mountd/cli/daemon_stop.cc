@@ -10,6 +10,8 @@
 #include "mountd/cli/exit_status.h"
 #include "mountd/cli/output.h"
 #include "mountd/cli/service.h"
+#include "mountd/keeper/keeper_lock.h"
+#include "mountd/store_location.h"
 #include "mountd/unix_socket.h"
 #include "store/base/error.h"
 
@@ -24,7 +26,8 @@ constexpr std::array kDaemonStopOptions{
 
 int run_daemon_stop(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
-  if (!service.connect()) throw UserError(ENOENT, "no daemon runs for store " + service.store());
+  if (!service.connect_to_running())
+    throw UserError(ENOENT, "no daemon runs for store " + service.store());
   Json request = Json::object();
   if (invocation.flag("force")) request["busy"] = "detach";
   const Json about = service.call("GET", "/v1/status");
@@ -36,6 +39,12 @@ int run_daemon_stop(const Invocation& invocation) {
   if (process && ::poll(&entry, 1, kEndWaitMs) == 0)
     throw StoreError(ETIMEDOUT,
                      "the daemon of store " + service.store() + " was told to end and still runs");
+  const std::string socket = control_socket_path(service.store());
+  // Its own socket goes with it.
+  if (::access(socket.c_str(), F_OK) == 0 && !has_keeper(service.store()))
+    print_warning("the service manager listens on " + socket +
+                  " and starts a daemon for the next command; 'systemctl stop varve.socket' ends "
+                  "that");
   return kOk;
 }
 

@@ -13,6 +13,7 @@
 #include "mountd/cli/output.h"
 #include "mountd/cli/service.h"
 #include "mountd/daemon.h"
+#include "mountd/life_lock.h"
 #include "mountd/mount_options.h"
 #include "mountd/mount_point.h"
 #include "mountd/store_location.h"
@@ -52,11 +53,8 @@ void clear_stale_mount(Service& service, const std::string& mount_point) {
 }
 
 int serve_in_foreground(const std::string& store, const MountRequest& request) {
-  if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY,
-                    "a daemon serves store " + store +
-                        " already; mount without --foreground, or end it first (varve daemon "
-                        "stop)");
+  refuse_if_served(store,
+                   " already; mount without --foreground, or end it first (varve daemon stop)");
   DaemonOptions options;
   options.store = store;
   options.mount = request;

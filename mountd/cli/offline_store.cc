@@ -3,8 +3,8 @@
 
 #include <cerrno>
 
-#include "mountd/http_client.h"
 #include "mountd/keeper/keeper_lock.h"
+#include "mountd/life_lock.h"
 #include "mountd/store_location.h"
 #include "store/base/disk.h"
 #include "store/base/error.h"
@@ -14,8 +14,7 @@ namespace varve::cli {
 
 std::string offline_store(const Invocation& invocation) {
   std::string store = store_location(invocation.store);
-  if (HttpClient::connect(control_socket_path(store)))
-    throw UserError(EBUSY, "a daemon serves store " + store + "; end it first (varve daemon stop)");
+  refuse_if_served(store, "; end it first (varve daemon stop)");
   if (!Store::exists(Disk::host(), store))
     throw UserError(ENOENT, "there is no store at " + store + "; --store names another");
   refuse_if_kept(store);

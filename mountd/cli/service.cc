@@ -11,6 +11,7 @@
 #include "mountd/control_api.h"
 #include "mountd/daemon.h"
 #include "mountd/keeper/keeper_lock.h"
+#include "mountd/life_lock.h"
 #include "mountd/plugin/plugin_service.h"
 #include "mountd/store_location.h"
 #include "store/base/disk.h"
@@ -98,6 +99,10 @@ bool Service::connect() {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return daemon_.has_value();
+}
+
+bool Service::connect_to_running() {
+  return (has_daemon(store_) || has_keeper(store_)) && connect();
 }
 
 void Service::require_daemon(unsigned idle_exit_seconds,

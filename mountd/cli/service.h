@@ -27,8 +27,11 @@ class Service {
   /// Sends the request; what the store refuses comes back as UserError with its sentence.
   Json call(std::string_view method, const std::string& target, const Json& body = nullptr);
 
-  /// Connects to the daemon; false if none runs. Waits for one that a keeper starts.
+  /// Connects to the daemon; false if none runs. Waits for one that a keeper starts. Where a
+  /// service manager listens this starts the daemon.
   bool connect();
+  /// Connects to the daemon if it runs already; starts none, not even through a service manager.
+  bool connect_to_running();
   /// Connects to the daemon, starting one if none runs. Requests go to a daemon from here on, to
   /// another one if this one dies. `more_words` are further options of `daemon run` for the first.
   void require_daemon(unsigned idle_exit_seconds, const std::vector<std::string>& more_words = {});

@@ -42,7 +42,7 @@ Json wait_for_successor(Service& service, const Json& old_pid) {
 
 int run_upgrade(const Invocation& invocation) {
   Service service(invocation, Absent::kFail);
-  if (!service.connect())
+  if (!service.connect_to_running())
     throw UserError(ENOENT, "no daemon runs for store " + service.store() +
                                 "; the next one is the program that starts it");
   const Json before = service.call("POST", "/v1/upgrade", {{"program", program_of(invocation)}});

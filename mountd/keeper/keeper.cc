@@ -21,6 +21,9 @@ using Type = KeeperMessage::Type;
 
 /// A keeper answers at once, unless the machine is very busy.
 constexpr std::chrono::seconds kWelcomeWait{30};
+/// How long a keeper that is a service may take to be started again.
+constexpr std::chrono::seconds kStandingWait{10};
+constexpr std::chrono::milliseconds kConnectWait{20};
 /// Between the deaths of two keepers: nobody gets far by starting one after the other.
 constexpr std::chrono::milliseconds kRestartWait{500};
 
@@ -33,15 +36,14 @@ Descriptor duplicate(int descriptor) {
 KeeperMessage expect(const KeeperChannel& channel, Type type) {
   std::optional<KeeperMessage> message = channel.receive(kWelcomeWait);
   if (!message) throw StoreError(EPIPE, "the keeper has ended before it was ready");
+  if (message->type == Type::kFailed) throw UserError(EBUSY, message->text);
   if (message->type != type) throw StoreError(EPROTO, "the keeper said something unexpected");
   return std::move(*message);
 }
 
-}  // namespace
-
-KeeperLegacy KeeperLegacy::receive(Descriptor socket) {
+KeeperLegacy receive_from(KeeperChannel channel) {
   KeeperLegacy out;
-  out.channel = KeeperChannel(std::move(socket));
+  out.channel = std::move(channel);
   out.welcome = KeeperWelcome::parse(expect(out.channel, Type::kWelcome).text);
   for (;;) {
     std::optional<KeeperMessage> message = out.channel.receive(kWelcomeWait);
@@ -54,9 +56,30 @@ KeeperLegacy KeeperLegacy::receive(Descriptor socket) {
   }
 }
 
+}  // namespace
+
+KeeperLegacy KeeperLegacy::receive(Descriptor socket) {
+  return receive_from(KeeperChannel(std::move(socket)));
+}
+
+KeeperLegacy KeeperLegacy::from_standing(const std::string& path, const KeeperHello& about) {
+  const auto give_up = std::chrono::steady_clock::now() + kStandingWait;
+  Descriptor socket;
+  while (!(socket = connect_unix(path, SOCK_SEQPACKET))) {
+    if (std::chrono::steady_clock::now() >= give_up)
+      throw UserError(ECONNREFUSED, "no keeper answers at " + path + " (" + errno_text(errno) +
+                                        "); start it first (systemctl start varve-keeper)");
+    std::this_thread::sleep_for(kConnectWait);
+  }
+  KeeperChannel channel(std::move(socket));
+  channel.send({Type::kHello, 0, about.text(), {}});
+  return receive_from(std::move(channel));
+}
+
 Keeper::Keeper(KeeperHello about) : about_(std::move(about)) {}
 
-Keeper::Keeper(KeeperHello about, KeeperLegacy& legacy) : about_(std::move(about)) {
+Keeper::Keeper(KeeperHello about, KeeperLegacy& legacy, std::string standing)
+    : about_(std::move(about)), standing_(std::move(standing)) {
   const MutexLock lock(mutex_);
   channel_ = std::move(legacy.channel);
   welcome_ = legacy.welcome;
@@ -85,14 +108,25 @@ void Keeper::stop_watching() {
   if (watcher.joinable()) watcher.join();
 }
 
-void Keeper::start() {
+/// A new keeper and its number, or the one that stands.
+std::pair<KeeperChannel, pid_t> Keeper::reach() const {
+  if (!standing_.empty()) {
+    Descriptor socket = connect_unix(standing_, SOCK_SEQPACKET);
+    if (!socket) throw_errno("connect to the keeper at " + standing_);
+    return {KeeperChannel(std::move(socket)), 0};
+  }
   auto [ours, theirs] = KeeperChannel::pair();
   const pid_t child =
       spawn({"/proc/self/exe", {"varve-keeper", "keeper"}, theirs.descriptor(), false});
-  theirs.reset();
+  return {std::move(ours), child};
+}
+
+void Keeper::start() {
+  auto [ours, child] = reach();
   try {
     KeeperHello hello = about_;
     hello.takeovers = welcome_.takeovers;
+    hello.serving = true;
     ours.send({Type::kHello, 0, hello.text(), {}});
     KeeperWelcome welcome = KeeperWelcome::parse(expect(ours, Type::kWelcome).text);
     for (const auto& [number, entry] : entries_) send_mount(ours, number, entry);
@@ -100,7 +134,7 @@ void Keeper::start() {
     welcome_ = std::move(welcome);
   } catch (...) {
     ours.reset();
-    ::waitpid(child, nullptr, WNOHANG);
+    if (child > 0) ::waitpid(child, nullptr, WNOHANG);
     throw;
   }
   channel_ = std::move(ours);
@@ -224,6 +258,22 @@ Keeper::Figures Keeper::figures() const {
           problem_};
 }
 
+/// True if there is nothing more to try. One that is a service comes back at any time.
+bool Keeper::start_again() {
+  std::this_thread::sleep_for(kRestartWait);
+  const MutexLock lock(mutex_);
+  if (leaving_ || channel_) return true;
+  try {
+    start();
+    return true;
+  } catch (const Error& error) {
+    if (problem_ != error.what())
+      log_error("keeper", std::string("no other one could be started: ") + error.what());
+    problem_ = error.what();
+    return standing_.empty();
+  }
+}
+
 /// Nothing comes but the end.
 void Keeper::watch() {
   for (;;) {
@@ -242,17 +292,15 @@ void Keeper::watch() {
       log_warn("keeper", error.what());
     }
     ::waitpid(static_cast<pid_t>(pid), nullptr, WNOHANG);  // a child of ours, if we started it
-    const MutexLock lock(mutex_);
-    if (leaving_) return;
-    channel_.reset();
-    log_error("keeper", "pid " + std::to_string(pid) +
-                            " has ended: until another one runs, mounts do not outlive the daemon");
-    try {
-      std::this_thread::sleep_for(kRestartWait);
-      start();
-    } catch (const Error& error) {
-      problem_ = error.what();
-      log_error("keeper", std::string("no other one could be started: ") + error.what());
+    {
+      const MutexLock lock(mutex_);
+      if (leaving_) return;
+      channel_.reset();
+      log_error("keeper",
+                "pid " + std::to_string(pid) +
+                    " has ended: until another one runs, mounts do not outlive the daemon");
+    }
+    while (!start_again()) {
     }
   }
 }

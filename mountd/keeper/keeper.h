@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "mountd/keeper/keeper_channel.h"
@@ -27,6 +30,12 @@ struct KeeperLegacy {
 
   /// From the keeper at the other end of `socket`. StoreError when it says something else.
   static KeeperLegacy receive(Descriptor socket);
+  /// From the standing keeper at `path`, which is waited for for a while. UserError if it refuses
+  /// or does not answer.
+  static KeeperLegacy from_standing(const std::string& path, const KeeperHello& about);
+
+  /// True if nobody has left anything.
+  bool is_new() const { return mounts.empty() && welcome.since_ns == 0; }
 };
 
 /// The daemon's side of its keeper: a process that holds the mounts' devices, so that they outlive
@@ -47,8 +56,10 @@ class Keeper {
 
   /// For a daemon that begins. Starts nothing yet.
   explicit Keeper(KeeperHello about);
-  /// For a successor; its mounts are kept on until they are forgotten.
-  Keeper(KeeperHello about, KeeperLegacy& legacy);
+  /// For a successor; its mounts are kept on until they are forgotten. `standing` is where its
+  /// keeper answers if that is a service of its own, which this one then never starts but only
+  /// connects to.
+  Keeper(KeeperHello about, KeeperLegacy& legacy, std::string standing = {});
   /// Leaves the keeper without a word, as a process that is killed does.
   ~Keeper();
   Keeper(const Keeper&) = delete;
@@ -84,14 +95,16 @@ class Keeper {
     Descriptor device;
   };
 
+  std::pair<KeeperChannel, pid_t> reach() const;
   void start() REQUIRES(mutex_);
   void start_if_none() REQUIRES(mutex_);
   static void send_mount(const KeeperChannel& channel, std::uint64_t number, const Entry& entry);
   void watch();
-  void ended(const KeeperChannel& channel);
+  bool start_again();
   void stop_watching();
 
   const KeeperHello about_;
+  const std::string standing_;  ///< empty: the keeper is started here
   mutable Mutex mutex_;
   KeeperChannel channel_ GUARDED_BY(mutex_);
   KeeperWelcome welcome_ GUARDED_BY(mutex_);

@@ -53,8 +53,11 @@ auto parsed(const std::string& text, const Read& read) {
 }  // namespace
 
 std::string KeeperHello::text() const {
-  return dump(
-      {{"store", store}, {"arguments", arguments}, {"takeovers", takeovers}, {"always", always}});
+  return dump({{"store", store},
+               {"arguments", arguments},
+               {"takeovers", takeovers},
+               {"always", always},
+               {"serving", serving}});
 }
 
 KeeperHello KeeperHello::parse(const std::string& text) {
@@ -64,6 +67,7 @@ KeeperHello KeeperHello::parse(const std::string& text) {
     json.at("arguments").get_to(out.arguments);
     json.at("takeovers").get_to(out.takeovers);
     json.at("always").get_to(out.always);
+    out.serving = json.value("serving", false);
     return out;
   });
 }

@@ -18,6 +18,9 @@ struct KeeperHello {
   std::vector<std::string> arguments;  ///< of a successor, after the program's name
   std::uint64_t takeovers = 0;         ///< so far
   bool always = false;                 ///< a successor is wanted even if there are no mounts
+  /// The daemon has mounts already, which are all there are: a keeper that stands and has others
+  /// forgets those.
+  bool serving = false;
 
   std::string text() const;
   static KeeperHello parse(const std::string& text);

@@ -22,7 +22,6 @@ PluginService::PluginService(Repository& repository, LiveMounts& mounts, const V
     : sockets_(std::move(sockets)),
       volumes_(repository, mounts, rules, Disk::host(), options_for(repository.store())),
       plugin_(volumes_) {
-  for (const std::string& socket : sockets_) prepare_plugin_directory(socket);
   volumes_.recover();
 }
 

@@ -15,7 +15,7 @@ namespace varve {
 class PluginService {
  public:
   /// Takes up what a daemon before left (ContainerVolumes::recover). `repository`, `mounts` and
-  /// `rules` must outlive this. UserError when there is no place for mounts or sockets.
+  /// `rules` must outlive this. UserError when there is no place for mounts.
   PluginService(Repository& repository, LiveMounts& mounts, const VolumeRules& rules,
                 std::vector<std::string> sockets);
 

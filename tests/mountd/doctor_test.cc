@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "mountd/http_server.h"
 #include "mountd/unix_socket.h"
 #include "tests/support/temp_directory.h"
 
@@ -92,8 +93,23 @@ TEST_F(DoctorTest, ThePluginMustAnswerWhereDockerIs) {
   EXPECT_THAT(finding("plugin does not run"), HasSubstr("problem:"));
   const std::string socket = directory_.path() + "/run/docker/plugins/varve.sock";
   {
-    const Descriptor listening = listen_unix(socket, 0600);
+    const HttpServer serving({HttpEndpoint{socket, [](const HttpRequest& request) {
+                                             EXPECT_EQ(request.path, "/Plugin.Activate");
+                                             return HttpReply{};
+                                           }}});
     EXPECT_THAT(finding("plugin answers"), HasSubstr("good:"));
+  }
+  {
+    const HttpServer refusing({HttpEndpoint{
+        socket, [](const HttpRequest&) {
+          return HttpReply{500, "application/json", R"({"Err":"the disk is on fire"})"};
+        }}});
+    EXPECT_THAT(finding("on fire"), HasSubstr("problem:"));
+  }
+  {
+    const Descriptor silent = listen_unix(socket, 0600);
+    places_.answer_wait_ms = 50;
+    EXPECT_THAT(finding("does not answer"), HasSubstr("problem:"));
   }
   EXPECT_THAT(finding("nobody answers"), HasSubstr("problem:"));
 }
