@@ -53,8 +53,9 @@ bool RepositoryImpl::clean_step() {
   if (!worked) renew_pins();
   const Csn horizon = store_->reclaim_horizon();
   if (!worked && horizon != reclaimed_horizon_) {
-    reclaimed_horizon_ = horizon;
-    worked = store_->reclaim() > 0;
+    worked = store_->reclaim() > 0 || store_->reclaim_rest() == ReclaimRest::kMore;
+    // What waits for room is looked at again after each pause.
+    if (!worked && store_->reclaim_rest() == ReclaimRest::kNothing) reclaimed_horizon_ = horizon;
   }
   return worked;
 }

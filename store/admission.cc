@@ -13,6 +13,10 @@ namespace {
 
 constexpr std::chrono::milliseconds kSpaceAge{100};
 constexpr std::uint64_t kSpaceBytes = 16ull << 20;
+/// Below this, beside the reserve, what is written and removed must count at once.
+constexpr std::uint64_t kScarceBytes = 256ull << 20;
+/// Less than this, committed meanwhile, is within the reserve.
+constexpr std::uint64_t kUnsettledBytes = 32ull << 20;
 /// One entry of the history covers this much.
 constexpr std::uint64_t kHistoryBytes = 1 << 20;
 constexpr std::chrono::milliseconds kMoment{200};
@@ -49,6 +53,13 @@ Disk::Space Admission::space() const {
   return host;
 }
 
+void Admission::removed() {
+  const bool scarce = space().free_bytes < kScarceBytes;
+  const MutexLock lock(mutex_);
+  if (scarce) settle();
+  refreshed_ = {};
+}
+
 void Admission::wait_a_moment() {
   const MutexLock lock(mutex_);
   woken_.wait_for(mutex_, kMoment);
@@ -56,8 +67,27 @@ void Admission::wait_a_moment() {
 
 void Admission::wake() { woken_.notify_all(); }
 
+void Admission::settle() {
+  settled_bytes_ = committed_bytes_;
+  mutex_.unlock();
+  try {
+    disk_.settle_space(path_);
+  } catch (...) {
+    mutex_.lock();
+    throw;
+  }
+  mutex_.lock();
+}
+
 void Admission::refresh() {
   host_free_bytes_ = disk_.space(path_).free_bytes;
+  // What was committed since may not count yet.
+  const std::uint64_t unsettled = committed_bytes_ - settled_bytes_;
+  const std::uint64_t kept = reserve_bytes_ + admitted_bytes_ - committed_bytes_;
+  if (unsettled >= kUnsettledBytes && host_free_bytes_ < kept + unsettled + kScarceBytes) {
+    settle();
+    host_free_bytes_ = disk_.space(path_).free_bytes;
+  }
   refreshed_ = std::chrono::steady_clock::now();
   since_refresh_bytes_ = 0;
 }

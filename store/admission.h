@@ -27,6 +27,8 @@ class Admission {
   void committed(Lsn replay_from);
   /// The host's space; free is what take() would still give out.
   Disk::Space space() const;
+  /// To be called after files were removed: if little is left, makes sure that it counts.
+  void removed();
 
   /// Sleeps until wake() or a moment has passed; for callers that wait for the journal.
   void wait_a_moment();
@@ -40,6 +42,8 @@ class Admission {
   };
 
   void refresh() REQUIRES(mutex_);
+  /// Lets go of the mutex meanwhile.
+  void settle() REQUIRES(mutex_);
   bool fits(std::uint64_t bytes) const REQUIRES(mutex_);
   void remember(std::uint64_t bytes, Lsn lsn) REQUIRES(mutex_);
 
@@ -53,6 +57,8 @@ class Admission {
   std::uint64_t since_refresh_bytes_ GUARDED_BY(mutex_) = 0;
   std::uint64_t admitted_bytes_ GUARDED_BY(mutex_) = 0;   ///< since open
   std::uint64_t committed_bytes_ GUARDED_BY(mutex_) = 0;  ///< of those
+  /// Of those, what was committed when the host was last made to count what is written.
+  std::uint64_t settled_bytes_ GUARDED_BY(mutex_) = 0;
   std::deque<Admitted> history_ GUARDED_BY(mutex_);
 };
 

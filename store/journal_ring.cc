@@ -123,6 +123,7 @@ std::unique_ptr<File> JournalRing::create_file(Disk& disk, const Config& config,
   disk.remove(temporary);
   try {
     const std::unique_ptr<File> file = disk.open(temporary, Disk::Mode::kCreateNew);
+    file->keep_in_place();
     write_zeros(*file, config.layout.file_bytes);
     file->sync();
   } catch (...) {

@@ -416,9 +416,12 @@ void JournalWriter::grow_loop() {
 
 void JournalWriter::grow() {
   const std::uint64_t index = ring_.next_index();
-  const bool keep_reserve = ring_.size() >= 2;
+  // Two files there must be. A further one takes no space that was promised: the reserve, and room
+  // in segments for what the journal holds.
+  const std::uint64_t promised_bytes =
+      ring_.size() < 2 ? 0 : options_.reserve_bytes + (last_end_ - start_);
   mutex_.unlock();
-  std::unique_ptr<File> file = create_file(config_, index, keep_reserve);
+  std::unique_ptr<File> file = create_file(config_, index, promised_bytes);
   mutex_.lock();
   growth_failed_ = file == nullptr;
   if (file) ring_.adopt(index, std::move(file));
@@ -429,10 +432,11 @@ void JournalWriter::grow() {
 }
 
 std::unique_ptr<File> JournalWriter::create_file(const JournalRing::Config& config,
-                                                 std::uint64_t index, bool keep_reserve) {
+                                                 std::uint64_t index,
+                                                 std::uint64_t promised_bytes) {
   try {
-    const std::uint64_t wanted = config.layout.file_bytes + options_.reserve_bytes;
-    if (keep_reserve && disk_.space(config.directory).free_bytes < wanted) {
+    const std::uint64_t wanted = config.layout.file_bytes + promised_bytes;
+    if (promised_bytes > 0 && disk_.space(config.directory).free_bytes < wanted) {
       log_warn("journal", config.directory + ": no space to grow; commits come more often");
       return nullptr;
     }

@@ -118,7 +118,7 @@ class JournalWriter final : public JournalAppender {
   bool wants_file() const REQUIRES(mutex_);
   void grow() REQUIRES(mutex_);
   std::unique_ptr<File> create_file(const JournalRing::Config& config, std::uint64_t index,
-                                    bool keep_reserve) EXCLUDES(mutex_);
+                                    std::uint64_t promised_bytes) EXCLUDES(mutex_);
   void stop_growing();
 
   Disk& disk_;

@@ -11,6 +11,12 @@
 #include "store/local_parts.h"
 
 namespace varve {
+namespace {
+
+/// What compaction leaves to the index and to commits.
+constexpr std::uint64_t kRoomBesideCopies = 4ull << 20;
+
+}  // namespace
 
 std::uint64_t LocalObjects::reclaim(const ReclaimLimits& limits) {
   Parts& parts = *parts_;
@@ -20,22 +26,28 @@ std::uint64_t LocalObjects::reclaim(const ReclaimLimits& limits) {
   parts.note_segments();
   Reclaim round(*parts.index, *parts.segments, limits, parts.reclaim_memory);
   const std::uint64_t freed = round.run(parts.pins.horizon());
+  parts.reclaim_rest.store(round.rest());
   parts.note_segments();
   return freed;
 }
 
+ReclaimRest LocalObjects::reclaim_rest() const { return parts_->reclaim_rest.load(); }
+
 std::uint64_t Reclaim::run(Csn horizon) {
   index_.flush();  // the dead are found in the file
-  if (index_.purge(horizon, limits_.purged_objects) > 0) index_.flush();
+  const std::uint64_t purged = index_.purge(horizon, limits_.purged_objects);
+  if (purged > 0) index_.flush();
+  if (purged >= limits_.purged_objects) rest_ = ReclaimRest::kMore;
   retire_sparse_writers();
   std::uint64_t freed = unlink_empty();
   freed += punch_holes();
   try {
-    if (compact()) freed += unlink_empty();
+    freed += compact();
   } catch (const StoreError& error) {
-    // No room for copies: what could be unlinked is, the rest waits until there is.
+    // No room for copies after all; what was copied is found dead later.
     if (error.code() != ENOSPC && error.code() != EDQUOT) throw;
     log_warn("reclaim", error.what());
+    rest_ = ReclaimRest::kWantsRoom;
   }
   return freed;
 }
@@ -144,44 +156,48 @@ bool Reclaim::is_sparse(std::uint64_t live_bytes, std::uint64_t file_bytes) cons
   return live_bytes * 100 < file_bytes * limits_.compact_below_live_percent;
 }
 
-std::vector<SegmentId> Reclaim::sparse_segments() const {
+std::vector<Reclaim::Sparse> Reclaim::sparse_segments() const {
+  std::vector<Sparse> out;
   const std::vector<SegmentSet::Info> files = segments_.list();
   const std::map<SegmentId, std::uint64_t> live = index_.live_bytes();
-  std::vector<std::pair<double, SegmentId>> found;
   for (const SegmentSet::Info& file : files) {
     const auto bytes = live.find(file.id);
     if (file.in_use || bytes == live.end() || memory_.unmovable.contains(file.id)) continue;
-    if (!is_sparse(bytes->second, file.bytes)) continue;
-    found.emplace_back(static_cast<double>(bytes->second) / static_cast<double>(file.bytes),
-                       file.id);
+    if (is_sparse(bytes->second, file.bytes)) out.push_back({file.id, bytes->second, file.bytes});
   }
-  std::sort(found.begin(), found.end());
-  std::vector<SegmentId> out;
-  out.reserve(found.size());
-  for (const auto& [ratio, id] : found) out.push_back(id);
+  const auto ratio = [](const Sparse& segment) {
+    return static_cast<double>(segment.live_bytes) / static_cast<double>(segment.file_bytes);
+  };
+  std::sort(out.begin(), out.end(),
+            [&](const Sparse& a, const Sparse& b) { return ratio(a) < ratio(b); });
   return out;
 }
 
-bool Reclaim::compact() {
-  bool moved = false;
-  for (const SegmentId id : sparse_segments()) {
-    if (copied_bytes_ >= limits_.copied_bytes) break;
-    SegmentHolds holds;
+std::uint64_t Reclaim::compact() {
+  std::uint64_t freed = 0;
+  for (const Sparse& segment : sparse_segments()) {
+    if (copied_bytes_ >= limits_.copied_bytes) {
+      rest_ = ReclaimRest::kMore;
+      break;
+    }
+    // A copy that stops half way would take what the host has left, for nothing.
+    if (segments_.free_bytes() < segment.live_bytes + kRoomBesideCopies) {
+      rest_ = ReclaimRest::kWantsRoom;
+      continue;
+    }
     try {
-      if (compact_segment(id, holds)) {
-        moved = true;
-      } else {
-        memory_.unmovable.insert(id);
-      }
+      if (!compact_segment(segment.id)) memory_.unmovable.insert(segment.id);
+      freed += unlink_empty();
     } catch (const CorruptionError& error) {
       log_error("reclaim", error.what());
-      memory_.unmovable.insert(id);
+      memory_.unmovable.insert(segment.id);
     }
   }
-  return moved;
+  return freed;
 }
 
-bool Reclaim::compact_segment(SegmentId id, SegmentHolds& holds) {
+bool Reclaim::compact_segment(SegmentId id) {
+  SegmentHolds holds;
   std::vector<Index::Move> moves;
   bool complete = true;
   segments_.visit_records(id, [&](const FooterEntry& entry) {

@@ -58,6 +58,13 @@ class ReadPin {
   virtual Csn csn() const = 0;
 };
 
+/// What a round of reclaim left for later ones.
+enum class ReclaimRest {
+  kNothing,   ///< nothing before something dies again
+  kMore,      ///< it stopped at a limit: the next round goes on at once
+  kWantsRoom  ///< the host has no room for the copies of compaction: later
+};
+
 /// A store directory: segments, journal, index, one exclusive owner. It knows bytes and digests and
 /// nothing of file systems. Safe to share between threads.
 ///
@@ -124,6 +131,8 @@ class Store {
   virtual Csn reclaim_horizon() const = 0;
   /// Frees the space of objects that died before every pin. Returns bytes given back to the host.
   virtual std::uint64_t reclaim() = 0;
+  /// What the last reclaim() left to be done.
+  virtual ReclaimRest reclaim_rest() const = 0;
 
   virtual StoreFigures figures() const = 0;
 

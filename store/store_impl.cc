@@ -196,7 +196,9 @@ void StoreImpl::drop_opening_pin() {
 std::uint64_t StoreImpl::reclaim() {
   check_writable();
   drop_opening_pin();
-  return objects_->reclaim();
+  const std::uint64_t freed = objects_->reclaim();
+  if (freed > 0) admission_.removed();
+  return freed;
 }
 
 void StoreImpl::set_references(

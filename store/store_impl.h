@@ -56,6 +56,7 @@ class StoreImpl final : public Store {
   std::unique_ptr<ReadPin> pin_at(Csn csn) override { return objects_->pins().pin_at(csn); }
   Csn reclaim_horizon() const override { return objects_->pins().horizon(); }
   std::uint64_t reclaim() override;
+  ReclaimRest reclaim_rest() const override { return objects_->reclaim_rest(); }
   StoreFigures figures() const override;
   bool needs_references() const override { return objects_->needs_references(); }
   void set_references(

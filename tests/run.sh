@@ -151,7 +151,7 @@ stage_fuzz() {
 
 stage_limits() {
   gcc_build
-  bash tests/limits/full_disk.sh "$build_root/gcc"
+  bash tests/limits/full_disk.sh "$build_root/gcc" ext4 btrfs
   bash tests/limits/bounded.sh "$build_root/gcc"
 }
 

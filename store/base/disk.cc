@@ -3,8 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,6 +20,7 @@
 
 #include "store/base/about_to_wait.h"
 #include "store/base/error.h"
+#include "store/base/log.h"
 
 namespace varve {
 
@@ -28,6 +34,11 @@ auto uninterrupted(Call call) {
     result = call();
   } while (result < 0 && errno == EINTR);
   return result;
+}
+
+bool is_on_btrfs(int fd) {
+  struct statfs host {};
+  return ::fstatfs(fd, &host) == 0 && host.f_type == BTRFS_SUPER_MAGIC;
 }
 
 /// Owns a file descriptor from open to close.
@@ -81,6 +92,15 @@ class HostFile final : public File {
     if (::fdatasync(fd()) != 0) fail("sync");
   }
 
+  void keep_in_place() override {
+    int flags = 0;
+    if (!is_on_btrfs(fd()) || ::ioctl(fd(), FS_IOC_GETFLAGS, &flags) != 0) return;
+    flags |= FS_NOCOW_FL;
+    if (::ioctl(fd(), FS_IOC_SETFLAGS, &flags) != 0) {
+      log_warn("disk", path_ + ": stays copy-on-write: " + errno_text(errno));
+    }
+  }
+
   std::uint64_t size() const override { return static_cast<std::uint64_t>(status().st_size); }
 
   void truncate(std::uint64_t size) override {
@@ -91,6 +111,10 @@ class HostFile final : public File {
 
   void punch_hole(std::uint64_t offset, std::uint64_t size) override {
     if (size == 0) return;
+    // A hole in an extent frees nothing there before all of the extent is gone.
+    if (is_on_btrfs(fd())) {
+      throw StoreError(EOPNOTSUPP, path_ + ": btrfs gives no part of an extent back");
+    }
     const int result = uninterrupted([&] {
       return ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                          static_cast<off_t>(offset), static_cast<off_t>(size));
@@ -208,6 +232,16 @@ class HostDisk final : public Disk {
     }
     const std::uint64_t unit = status.f_frsize;
     return Space{status.f_bavail * unit, status.f_blocks * unit};
+  }
+
+  void settle_space(const std::string& path) override {
+    const Descriptor descriptor = open_descriptor(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!is_on_btrfs(descriptor.get())) return;
+    __u64 transaction = 0;
+    if (::ioctl(descriptor.get(), BTRFS_IOC_START_SYNC, &transaction) != 0 ||
+        ::ioctl(descriptor.get(), BTRFS_IOC_WAIT_SYNC, &transaction) != 0) {
+      log_warn("disk", path + ": btrfs gives space back only later: " + errno_text(errno));
+    }
   }
 
   std::unique_ptr<File> try_lock(const std::string& path) override {

@@ -24,9 +24,13 @@ class File {
   virtual void write_at(std::uint64_t offset, ByteView bytes) = 0;
   /// fdatasync. A failure must never be retried: what was not written may be lost for good.
   virtual void sync() = 0;
+  /// Asks the host, before the first write, to overwrite the file's bytes where they are, so that
+  /// overwriting them needs no space on btrfs either. A host that refuses is no error.
+  virtual void keep_in_place() {}
   virtual std::uint64_t size() const = 0;
   virtual void truncate(std::uint64_t size) = 0;
-  /// Gives the range's blocks back to the host file system; it reads as zeros afterwards.
+  /// Gives the range's blocks back to the host file system; it reads as zeros afterwards. Throws
+  /// StoreError(EOPNOTSUPP) where that would free nothing: no holes, or btrfs.
   virtual void punch_hole(std::uint64_t offset, std::uint64_t size) = 0;
   /// Bytes that the host file system has allocated for the file.
   virtual std::uint64_t allocated_bytes() const = 0;
@@ -60,6 +64,9 @@ class Disk {
     std::uint64_t total_bytes = 0;
   };
   virtual Space space(const std::string& path) const = 0;
+  /// Makes space() count what was removed as free: btrfs does so only when it commits, by itself
+  /// each 30 seconds. Waits for such a commit there, and does nothing elsewhere.
+  virtual void settle_space(const std::string& /*path*/) {}
   /// Takes the exclusive lock on `path` (created if absent) until the result is destroyed.
   /// Returns null if another process or holder has it.
   virtual std::unique_ptr<File> try_lock(const std::string& path) = 0;

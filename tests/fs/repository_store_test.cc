@@ -195,6 +195,34 @@ TEST_F(RepositoryStore, RefusesWritesOnAFullDiskAndStillDeletes) {
   repository->close();
 }
 
+// What waited for room was not tried again before the next commit, which an idle store never makes.
+TEST_F(RepositoryStore, CompactsWhenThereIsRoomAgainWithoutAnotherCommit) {
+  FaultDisk disk;
+  auto repository = Repository::open(disk, directory_ / "store", true, options());
+  create(*repository, "a");
+  const auto settle = [&] {
+    for (int i = 0; i < 1000 && repository->step(); ++i) {
+    }
+  };
+  {
+    const auto volume = repository->attach("a");
+    for (unsigned i = 0; i < 32; ++i) {
+      write_file(*volume, "f" + std::to_string(i), pattern(300'000, i));
+    }
+    repository->commit();
+    for (unsigned i = 0; i < 32; i += 2) remove_file(*volume, "f" + std::to_string(i));
+    repository->commit();
+  }
+  disk.plan().set_free_bytes(2 << 20);
+  settle();
+  const std::uint64_t held = repository->figures().segment_bytes;
+  EXPECT_GT(held, 7u << 20);
+  disk.plan().clear();
+  settle();
+  EXPECT_LT(repository->figures().segment_bytes, held - (3 << 20));
+  repository->close();
+}
+
 TEST_F(RepositoryStore, WorksWithItsThreads) {
   RepositoryOptions with = options();
   with.background = true;

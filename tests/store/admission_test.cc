@@ -12,6 +12,7 @@
 namespace varve {
 namespace {
 
+using test::DiskCall;
 using test::FaultDisk;
 using test::TempDirectory;
 
@@ -65,6 +66,37 @@ TEST_F(AdmissionTest, MergesManySmallOnesAndForgetsNone) {
   taken = 0;
   while (takes(4096, lsn += 4096)) ++taken;
   EXPECT_EQ(taken, 3 * 256);
+}
+
+// btrfs counts what was written and removed up to 30 seconds late: a store there gave its reserve
+// away, and had no room for deletions.
+TEST_F(AdmissionTest, AsksTheHostToCountBeforeItComesNearTheReserve) {
+  std::uint64_t uncounted = 100 * kMiB;
+  disk_.plan().set_free_bytes(300 * kMiB);
+  disk_.plan().set_hook([&](DiskCall call, const std::string&) {
+    if (call != DiskCall::kSettleSpace) return;
+    disk_.plan().set_free_bytes(300 * kMiB - uncounted);
+  });
+  EXPECT_TRUE(takes(100 * kMiB, 1000));
+  EXPECT_EQ(disk_.plan().count(DiskCall::kSettleSpace), 0u);
+  admission_.committed(2000);  // written, and not counted by the host
+  EXPECT_FALSE(takes(200 * kMiB, 3000));
+  EXPECT_EQ(disk_.plan().count(DiskCall::kSettleSpace), 1u);
+  EXPECT_TRUE(takes(180 * kMiB, 3000));
+  EXPECT_EQ(disk_.plan().count(DiskCall::kSettleSpace), 1u);
+}
+
+TEST_F(AdmissionTest, WhatWasRemovedCountsAtOnceWhenLittleIsLeft) {
+  disk_.plan().set_free_bytes(1000 * kMiB);
+  admission_.removed();
+  EXPECT_EQ(disk_.plan().count(DiskCall::kSettleSpace), 0u);
+  disk_.plan().set_free_bytes(5 * kMiB);
+  EXPECT_FALSE(takes(1));
+  disk_.plan().set_hook([&](DiskCall call, const std::string&) {
+    if (call == DiskCall::kSettleSpace) disk_.plan().set_free_bytes(50 * kMiB);
+  });
+  admission_.removed();
+  EXPECT_TRUE(takes(40 * kMiB));
 }
 
 TEST_F(AdmissionTest, SeesSpaceThatBecameFreeBeforeItRefuses) {

@@ -170,6 +170,25 @@ TEST_F(JournalTest, IsFullEarlyWhenTheHostHasNoSpaceToGrow) {
   for (int i = 0; i < 16; ++i) append(std::string(4000, 'x'));
 }
 
+// A further file took the room that the journal's own operations had been promised in segments, so
+// that the commit of a full store met ENOSPC and the reserve for deletions was gone.
+TEST_F(JournalTest, AFurtherFileLeavesRoomForWhatTheJournalHolds) {
+  options_.reserve_bytes = kFileBytes;
+  open();
+  disk_.plan().set_free_bytes(3 * kFileBytes);
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 1000; ++i) append(std::string(4000, 'x'));
+      },
+      StoreError);
+  EXPECT_TRUE(disk_.exists(file(1)));
+  EXPECT_FALSE(disk_.exists(file(2)));
+  disk_.plan().set_free_bytes(5 * kFileBytes);
+  trim(writer_->end());
+  for (int i = 0; i < 40; ++i) append(std::string(4000, 'x'));
+  EXPECT_TRUE(disk_.exists(file(2)));
+}
+
 TEST_F(JournalTest, LetsThreadsAppendFlushAndTrimTogether) {
   open();
   constexpr int kThreads = 8;

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <filesystem>
 
 #include "store/base/error.h"
 #include "tests/support/local_store.h"
@@ -179,6 +181,63 @@ TEST_F(ReclaimTest, CopyingIsLimited) {
   store_.plan().set_hook({});
   EXPECT_GT(written, 0u);
   EXPECT_LE(written, 20u);  // one segment's half, a footer
+}
+
+// On a full disk whose file system gives no holes back, compaction is what frees space. It copied
+// all sparse segments before it removed one, found no room half way, and was not tried again before
+// the next commit.
+TEST_F(ReclaimTest, ANearlyFullHostNeedsRoomForTheCopiesOfOneSegment) {
+  const auto digests = fill(0, 400);
+  release(digests, 2);
+  LocalObjects::ReclaimLimits limits = thorough();
+  limits.punch_from_bytes = ~0ull;
+  const std::uint64_t before = store_->figures().segment_bytes;
+  std::uint64_t most = before;
+  store_.plan().set_hook([&](DiskCall call, const std::string& path) {
+    if (call == DiskCall::kRemove && path.ends_with(".seg")) {
+      std::uint64_t bytes = 0;
+      for (const std::string& file : store_.segment_paths()) {
+        bytes += std::filesystem::file_size(file);
+      }
+      most = std::max(most, bytes);
+    }
+  });
+  EXPECT_GT(store_->reclaim(limits), before / 3);
+  store_.plan().set_hook({});
+  EXPECT_EQ(store_->reclaim_rest(), ReclaimRest::kNothing);
+  EXPECT_LT(most, before + (512 << 10));  // one segment beside the others
+  expect_readable(0, digests, 2);
+}
+
+TEST_F(ReclaimTest, CompactionWaitsForRoom) {
+  const auto digests = fill(0, 400);
+  release(digests, 2);
+  LocalObjects::ReclaimLimits limits = thorough();
+  limits.punch_from_bytes = ~0ull;
+  const std::uint64_t before = store_->figures().segment_bytes;
+  store_.plan().set_free_bytes(100 << 10);
+  store_->reclaim(limits);
+  EXPECT_EQ(store_->reclaim_rest(), ReclaimRest::kWantsRoom);
+  EXPECT_GT(store_->figures().segment_bytes, before * 9 / 10);
+  store_.plan().clear();
+  EXPECT_GT(store_->reclaim(limits), before / 3);
+  EXPECT_EQ(store_->reclaim_rest(), ReclaimRest::kNothing);
+  expect_readable(0, digests, 2);
+}
+
+TEST_F(ReclaimTest, SaysThatItStoppedAtALimit) {
+  const auto digests = fill(0, 400);
+  release(digests, 2);
+  LocalObjects::ReclaimLimits limits = thorough();
+  limits.copied_bytes = 1;
+  int rounds = 0;
+  do {
+    store_->reclaim(limits);
+    ASSERT_LT(++rounds, 100);
+  } while (store_->reclaim_rest() == ReclaimRest::kMore);
+  EXPECT_GT(rounds, 3);
+  EXPECT_EQ(store_->reclaim(limits), 0u);
+  EXPECT_LT(store_->figures().segment_bytes, store_->figures().live_bytes * 3 / 2);
 }
 
 TEST_F(ReclaimTest, PurgingIsLimited) {

@@ -30,6 +30,7 @@ enum class DiskCall : std::uint8_t {
   kList,
   kSyncDirectory,
   kSpace,
+  kSettleSpace,
   kLock,
   kCount,
 };
@@ -132,6 +133,7 @@ class FaultFile final : public File {
     plan_->enter(DiskCall::kWrite, path());
     inner_->write_at(offset, bytes);
   }
+  void keep_in_place() override { inner_->keep_in_place(); }
   void sync() override {
     plan_->enter(DiskCall::kSync, path());
     inner_->sync();
@@ -189,6 +191,10 @@ class FaultDisk final : public Disk {
   Space space(const std::string& path) const override {
     plan_->enter(DiskCall::kSpace, path);
     return plan_->limit(inner_.space(path));
+  }
+  void settle_space(const std::string& path) override {
+    plan_->enter(DiskCall::kSettleSpace, path);
+    inner_.settle_space(path);
   }
   std::unique_ptr<File> try_lock(const std::string& path) override {
     plan_->enter(DiskCall::kLock, path);

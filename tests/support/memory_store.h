@@ -183,6 +183,7 @@ class MemoryStore : public Store, private JournalAppender, private ObjectCheck {
     const MutexLock lock(mutex_);
     return objects_->reclaim(horizon);
   }
+  ReclaimRest reclaim_rest() const override { return ReclaimRest::kNothing; }
 
   StoreFigures figures() const override {
     const MutexLock lock(mutex_);
