@@ -117,6 +117,11 @@ class Repository {
   /// A read-only view of a snapshot; any number.
   virtual std::shared_ptr<Volume> attach_snapshot(const std::string& reference) = 0;
 
+  /// `attached`, which attach or resume gave for the volume `name`, with its snapshots to be looked
+  /// into at /.snapshots, see with_snapshots(). Those that are removed meanwhile become ESTALE.
+  virtual std::shared_ptr<Volume> with_snapshots(std::shared_ptr<Volume> attached,
+                                                 const std::string& name) = 0;
+
   /// Everything acknowledged is durable.
   virtual void sync() = 0;
   /// Commits every dirty volume and waits.

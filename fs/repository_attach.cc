@@ -110,10 +110,9 @@ bool RepositoryImpl::forget_if_clean(VolumeId volume) {
   return true;
 }
 
-std::shared_ptr<Volume> RepositoryImpl::attach_snapshot(const std::string& reference) {
-  const SnapshotRow row = find_snapshot(reference);
+std::shared_ptr<Volume> RepositoryImpl::view_of(const SnapshotRow& row) {
   std::optional<Manifest> manifest = manifest_of(row);
-  if (!manifest) throw UserError(ENOENT, "The snapshot " + reference + " does not exist any more");
+  if (!manifest) return nullptr;
   auto head = std::make_shared<Head>(*store_, cache_, row.volume, manifest->base, true);
   {
     const MutexLock lock(mutex_);
@@ -121,6 +120,12 @@ std::shared_ptr<Volume> RepositoryImpl::attach_snapshot(const std::string& refer
     snapshot_views_.push_back({head, row});
   }
   return std::make_shared<AttachedVolume>(setup_of(head));
+}
+
+std::shared_ptr<Volume> RepositoryImpl::attach_snapshot(const std::string& reference) {
+  std::shared_ptr<Volume> view = view_of(find_snapshot(reference));
+  if (!view) throw UserError(ENOENT, "The snapshot " + reference + " does not exist any more");
+  return view;
 }
 
 }  // namespace varve

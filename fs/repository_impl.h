@@ -23,7 +23,7 @@ namespace varve {
 
 /// The repository over a store that is open already, so that tests can bring their own. Its parts:
 /// repository_open.cc (recovery), repository_volumes.cc, repository_snapshots.cc,
-/// repository_attach.cc, repository_background.cc, repository_check.cc.
+/// repository_attach.cc, repository_browse.cc, repository_background.cc, repository_check.cc.
 ///
 /// Commands that change volumes run one at a time (admin_mutex_, outermost); snapshots of volumes
 /// in use and everything that only looks do not wait for them.
@@ -61,6 +61,8 @@ class RepositoryImpl final : public Repository {
   std::shared_ptr<Volume> resume(const std::string& volume) override;
   void end_resume() override;
   std::shared_ptr<Volume> attach_snapshot(const std::string& reference) override;
+  std::shared_ptr<Volume> with_snapshots(std::shared_ptr<Volume> attached,
+                                         const std::string& name) override;
 
   void sync() override;
   void commit() override;
@@ -140,6 +142,12 @@ class RepositoryImpl final : public Repository {
   std::shared_ptr<AttachedVolume> attached(VolumeId volume) const;
   void detach(VolumeId volume);
   bool forget_if_clean(VolumeId volume) REQUIRES(admin_mutex_);
+  /// Null if the snapshot is gone by now.
+  std::shared_ptr<Volume> view_of(const SnapshotRow& row);
+
+  // repository_browse.cc
+  class BrowsedSnapshots;
+  void stop_browsing(NodeId snapshot);
 
   // repository_check.cc
   std::vector<NamedTree> named_trees();
@@ -172,6 +180,7 @@ class RepositoryImpl final : public Repository {
     SnapshotRow row;
   };
   std::vector<SnapshotView> snapshot_views_ GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<BrowsedSnapshots>> browsed_ GUARDED_BY(mutex_);
   std::atomic<Csn> reclaimed_horizon_{0};
 
   Mutex clean_mutex_;

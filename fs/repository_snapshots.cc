@@ -211,6 +211,7 @@ void RepositoryImpl::remove_snapshot(const std::string& reference) {
     const MutexLock rows(rows_mutex_);
     committer_.change([&](Catalog::Change& change) { change.delete_snapshot(row); });
   }
+  stop_browsing(row.node);
   request_cleaning();
 }
 

@@ -35,6 +35,7 @@ struct Attributes {
   std::uint64_t size = 0;
   std::uint64_t blocks = 0;  ///< of 512 bytes
   Time atime, mtime, ctime, btime;
+  bool brief = false;  ///< may be otherwise a moment later, by nobody's request: not to be cached
 };
 
 /// What setattr changes. Times: kNow takes the volume's clock.

@@ -75,8 +75,8 @@ fuse_entry_param to_entry(const Attributes& attributes) {
   fuse_entry_param entry{};
   entry.ino = to_integer(attributes.ino);
   entry.attr = to_stat(attributes);
-  entry.attr_timeout = kForever;
-  entry.entry_timeout = kForever;
+  entry.attr_timeout = attributes.brief ? 0 : kForever;
+  entry.entry_timeout = entry.attr_timeout;
   return entry;
 }
 
@@ -122,7 +122,7 @@ void send(fuse_req_t request, NewFile file) {
 
 void send(fuse_req_t request, const Attr& attributes) {
   const struct stat status = to_stat(attributes.attributes);
-  fuse_reply_attr(request, &status, kForever);
+  fuse_reply_attr(request, &status, attributes.attributes.brief ? 0 : kForever);
 }
 
 void send(fuse_req_t request, const Text& text) { fuse_reply_readlink(request, text.text.c_str()); }

@@ -102,7 +102,8 @@ void send(fuse_req_t request, const std::variant<Replies...>& reply) {
   std::visit([request](const auto& chosen) { send(request, chosen); }, reply);
 }
 
-/// As libfuse wants them, with infinite timeouts: nobody else changes the volume.
+/// As libfuse wants them, with infinite timeouts: nobody else changes the volume. None for what is
+/// brief.
 struct stat to_stat(const Attributes& attributes);
 fuse_entry_param to_entry(const Attributes& attributes);
 inline constexpr double kForever = 86400.0 * 365 * 10;

@@ -141,9 +141,10 @@ void LiveMounts::resume(KeeperLegacy::Mount legacy) {
   options.fuse.volume = kept.target;
   options.fuse.read_only = kept.read_only;
   options.fuse.allow_other = options.allow_other.value_or(false);
-  std::shared_ptr<Volume> volume = about.snapshot.empty()
-                                       ? repository_.resume(about.volume)
-                                       : repository_.attach_snapshot(kept.target);
+  std::shared_ptr<Volume> volume =
+      about.snapshot.empty()
+          ? with_snapshots(repository_.resume(about.volume), about.volume, options)
+          : repository_.attach_snapshot(kept.target);
   entry.mount = FuseMount::resume(std::move(volume), options.fuse,
                                   {legacy.device.release(), kept.device, kept.agreement});
   entry.kept = legacy.number;
@@ -167,7 +168,13 @@ std::shared_ptr<Volume> LiveMounts::attach(const MountRequest& request, LiveMoun
   }
   about.volume = name_of_volume(request);
   refuse_second_mount(about.volume);
-  return repository_.attach(about.volume);
+  return with_snapshots(repository_.attach(about.volume), about.volume, request.options);
+}
+
+std::shared_ptr<Volume> LiveMounts::with_snapshots(std::shared_ptr<Volume> volume,
+                                                   const std::string& name,
+                                                   const MountOptions& options) {
+  return options.fuse.snapshots ? repository_.with_snapshots(std::move(volume), name) : volume;
 }
 
 std::string LiveMounts::name_of_volume(const MountRequest& request) {

@@ -109,6 +109,8 @@ class LiveMounts {
 
   LiveMount mount_locked(const MountRequest& request) REQUIRES(mounting_);
   std::shared_ptr<Volume> attach(const MountRequest& request, LiveMount& about);
+  std::shared_ptr<Volume> with_snapshots(std::shared_ptr<Volume> volume, const std::string& name,
+                                         const MountOptions& options);
   std::string name_of_volume(const MountRequest& request);
   void refuse_second_mount(const std::string& volume) const;
   void keep(Entry& entry);

@@ -32,6 +32,8 @@ constexpr std::array kFlags{
     Flag{"noxattr", [](MountOptions& o) { o.fuse.noxattr = true; }},
     Flag{"acl", [](MountOptions& o) { o.fuse.acl = true; }},
     Flag{"noacl", [](MountOptions& o) { o.fuse.acl = false; }},
+    Flag{"snapshots", [](MountOptions& o) { o.fuse.snapshots = true; }},
+    Flag{"nosnapshots", [](MountOptions& o) { o.fuse.snapshots = false; }},
     Flag{"writeback", [](MountOptions& o) { o.fuse.writeback = true; }},
     Flag{"create", [](MountOptions& o) { o.create = true; }},
 };
@@ -132,6 +134,7 @@ std::string mount_options_text(const FuseMount::Options& options, bool read_only
   add(options.noatime, "noatime");
   add(options.noxattr, "noxattr");
   add(!options.acl, "noacl");
+  add(!options.snapshots, "nosnapshots");
   add(options.writeback, "writeback");
   if (!options.ids.users.empty()) text += ",uidmap=" + options.ids.users.text();
   if (!options.ids.groups.empty()) text += ",gidmap=" + options.ids.groups.text();

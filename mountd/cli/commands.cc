@@ -7,12 +7,12 @@ namespace varve::cli {
 
 std::span<const Command* const> all_commands() {
   static constexpr std::array<const Command*, 33> kAll{
-      &kVolumeCreate, &kVolumeInit,    &kVolumeInspect, &kVolumeLs,       &kVolumeRm,
-      &kVolumeSet,    &kVolumeRestore, &kVolumePurge,   &kSnapshotCreate, &kSnapshotInspect,
-      &kSnapshotLs,   &kSnapshotRm,    &kRuleAdd,       &kRuleLs,         &kRuleRm,
-      &kDaemonKeep,   &kDaemonRun,     &kDaemonStop,    &kInit,           &kMount,
-      &kUmount,       &kClone,         &kRollback,      &kDiff,           &kDf,
-      &kStatus,       &kSync,          &kScrub,         &kFsck,           &kRepair,
+      &kVolumeCreate, &kVolumeInspect, &kVolumeLs,    &kVolumeRm,       &kVolumeInit,
+      &kVolumeSet,    &kVolumeRestore, &kVolumePurge, &kSnapshotCreate, &kSnapshotInspect,
+      &kSnapshotLs,   &kSnapshotRm,    &kRuleAdd,     &kRuleLs,         &kRuleRm,
+      &kDaemonKeep,   &kDaemonRun,     &kDaemonStop,  &kInit,           &kMount,
+      &kUmount,       &kClone,         &kRollback,    &kDiff,           &kDf,
+      &kStatus,       &kSync,          &kScrub,       &kFsck,           &kRepair,
       &kDoctor,       &kUpgrade,       &kVersion};
   return kAll;
 }

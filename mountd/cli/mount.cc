@@ -43,6 +43,7 @@ const Command kMount{
     "  nosuid, nodev, noexec, noatime   as in mount(8)\n"
     "  noxattr                no extended attributes and ACLs\n"
     "  acl, noacl             POSIX ACLs are kept and checked (default), or refused\n"
+    "  snapshots, nosnapshots   the volume's snapshots are at DIR/.snapshots (default), or not\n"
     "  writeback              the kernel collects small writes\n"
     "  create                 create the volume if there is none of that name\n"
     "  transport=plain|uring  how requests come from the kernel\n"

@@ -14,7 +14,7 @@ root=$(cd "$here/../.." && pwd)
 . "$root/tests/support/mount_fixture.sh"
 . "$here/cli_checks.sh"
 
-all_sections=(names_alone names_served trash_alone trash_served output_alone output_served init_volume daemon killed keeper mounts live rollback helper
+all_sections=(names_alone names_served trash_alone trash_served output_alone output_served init_volume snapshots_dir daemon killed keeper mounts live rollback helper
   refused_alone refused_served refused_mounts damaged scrub_alone scrub_served scrub_mounted privileges security crowd documents)
 
 fixture_begin "${1:?usage: tests/mountd/cli.sh BUILD_DIR [SECTION...]}"

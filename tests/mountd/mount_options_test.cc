@@ -42,6 +42,9 @@ TEST(MountOptions, NothingSaidLeavesTheDefaults) {
 TEST(MountOptions, TheLastWordCounts) {
   EXPECT_FALSE(parsed("ro,rw").fuse.read_only);
   EXPECT_TRUE(parsed("noacl,acl").fuse.acl);
+  EXPECT_TRUE(parsed("").fuse.snapshots);
+  EXPECT_FALSE(parsed("nosnapshots").fuse.snapshots);
+  EXPECT_TRUE(parsed("nosnapshots,snapshots").fuse.snapshots);
   EXPECT_EQ(parsed("allow_other,private").allow_other, false);
   EXPECT_FALSE(parsed("nosuid,suid,noexec,exec,nodev,dev").fuse.nosuid);
 }

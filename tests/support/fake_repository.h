@@ -158,6 +158,10 @@ class FakeRepository : public Repository {
     require_snapshot(reference);
     return std::make_shared<ReadOnlyVolume>([] { return Time{}; });
   }
+  std::shared_ptr<Volume> with_snapshots(std::shared_ptr<Volume> attached,
+                                         const std::string&) override {
+    return attached;
+  }
 
   void sync() override {
     const MutexLock lock(mutex_);
