@@ -22,6 +22,46 @@ wait_for_takeovers() {
   done
 }
 
+# As on kernels before 6.9: a daemon's death ends its mounts, at once and not for ever, and `varve mount` brings back what was
+# acknowledged. The keeper has nothing to hold, and does not hold up anybody.
+mounts_end_without_resend() {
+  local a=$1 b=$2 pid
+  export VARVE_WITHOUT_RESEND=1
+  ok mount kept "$a"
+  unset VARVE_WITHOUT_RESEND
+  that 'the mount is not kept' test "$(field mounts 0 kept)" = False
+  like 'ends with the daemon: this kernel does not send requests again' status
+  refused 4 'this kernel does not send requests again' upgrade
+  that 'a refused upgrade harms no mount' test "$(cat "$a/file")" = "$(printf 'before\nafter')"
+  echo acknowledged >"$a/late"
+  exec 7<"$a/file"
+  timeout 20 sh -c 'while echo more >>"$1/growing"; do :; done' sh "$a" 2>/dev/null &
+  local writer=$!
+  pid=$(daemon_pid)
+  kill -KILL "$pid"
+  that 'a program that writes gets an error at once' wait_gone "$writer"
+  wait "$writer"
+  if timeout 10 cat <&7 >/dev/null 2>&1; then fail 'an open file of a dead mount is an error'; else pass; fi
+  exec 7<&-
+  timeout 10 cat "$a/late" >/dev/null 2>"$SCRATCH/said"
+  if [ $? -eq 1 ] && grep -q 'not connected' "$SCRATCH/said"; then pass; else fail 'the mount says that nobody serves it'; fi
+  run mount kept "$a"
+  if [ "$STATUS" -eq 0 ] && grep -q 'was gone' <<<"$ERR"; then pass; else fail 'mount brings it back and says so'; fi
+  that 'there is one mount' test "$(grep -c " $a fuse" /proc/self/mounts)" = 1
+  content "$a/late" acknowledged
+  that 'this one is kept' test "$(field mounts 0 kept)" = True
+  ok umount "$a"
+  ok daemon stop
+
+  # umount alone takes a dead mount away, too
+  export VARVE_WITHOUT_RESEND=1
+  ok mount kept "$b"
+  unset VARVE_WITHOUT_RESEND
+  kill -KILL "$(daemon_pid)"
+  ok umount "$b"
+  that 'the mount point is free' test -z "$(grep " $b fuse" /proc/self/mounts)"
+}
+
 section_keeper() {
   can_mount || return
   local a=$SCRATCH/kept b=$SCRATCH/unkept pid keeper
@@ -142,6 +182,8 @@ section_keeper() {
     -X POST http://varve/Plugin.Activate
   ok daemon stop
   that 'the keeper ends with its daemon' wait_gone "$keeper"
+
+  mounts_end_without_resend "$a" "$b"
 
   # without a keeper
   ok daemon run --no-keeper
