@@ -13,6 +13,7 @@ section_docker() {
   part 'docker: flock and POSIX locks across containers' 120 docker_locks
   part 'docker: cp into a running container, restart' 120 docker_cp_restart
   part 'docker: snapshots on unmount and removal, ephemeral' 120 docker_life
+  part 'docker: snapshots are seen inside a container' 60 docker_snapshots
   part 'docker: dockerd restarts under a running container' 120 docker_live_restore
   part 'docker: kill -9 and upgrade of the daemon under a container' 120 docker_killed
   part 'docker: kill -9 of dockerd leaves no exclusive volume in use' 200 docker_engine_killed
@@ -68,6 +69,16 @@ docker_owners() {
   # Where the image has a directory of its own, Docker gives the volume that one's owner, unless nocopy.
   expect '1000:1001:2770' in_image -u 1000:1001 -v mine:/data:nocopy 'echo >/data/f && stat -c %u:%g:%a /data' || return 1
   in_image -v mine:/data 'chown 7:8 /data && chmod 711 /data' && expect 7:8:711 in_image -v mine:/data 'stat -c %u:%g:%a /data'
+}
+
+# A container takes back what it has lost, without a command of the host.
+docker_snapshots() {
+  in_image --volume-driver "$DRIVER" -v seen:/data 'echo good >/data/f' && varve snapshot create seen@s1 >/dev/null || return 1
+  in_image -v seen:/data 'echo bad >/data/f; rm -f /data/g' || return 1
+  expect f in_image -v seen:/data 'ls -A /data' || return 1
+  expect good in_image -v seen:/data 'cp /data/.snapshots/s1/f /data/f && cat /data/f' || return 1
+  ! in_image -v seen:/data 'echo x >/data/.snapshots/s1/f' 2>/dev/null || { echo 'a snapshot was written to' >&2; return 1; }
+  varve snapshot rm seen@s1 >/dev/null && expect '' in_image -v seen:/data 'ls -A /data/.snapshots'
 }
 
 docker_maps() {
