@@ -146,7 +146,7 @@ stage_fuzz() {
   configure fuzz -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_CXX_FLAGS_DEBUG='-O1 -g1' -DVARVE_SANITIZE=address -DVARVE_FUZZ=ON -DVARVE_UNITY=all
   compile fuzz varve_fuzz varve_fuzz_seeds
-  bash tests/fuzz/run.sh "$build_root/fuzz" "${VARVE_FUZZ_SECONDS:-3}"
+  bash tests/fuzz/run.sh --same "$build_root/fuzz" "${VARVE_FUZZ_SECONDS:-3}"
 }
 
 stage_limits() {
