@@ -105,6 +105,18 @@ void expect_own_program(const std::string& program) {
                                 "; put the new program there, or change the unit");
 }
 
+/// The mounts must live on, so nothing is taken down: another daemon tries again.
+[[noreturn]] void give_up(Keeper& keeper, const DaemonOptions& options,
+                          const std::string& sentence) {
+  log_error("daemon", "cannot take the mounts over: " + sentence);
+  try {
+    keeper.failed(sentence);
+  } catch (const Error& error) {
+    log_error("daemon", error.what());
+  }
+  ::_exit(options.standing_keeper.empty() ? 1 : kNextDaemonStatus);
+}
+
 /// The parts of a running daemon, taken down in order by its end.
 class Daemon {
  public:
@@ -220,13 +232,15 @@ class Daemon {
     return options;
   }
 
-  /// The others are served all the same.
+  /// The others are served all the same, unless the program before this one can still serve all.
   void resume(KeeperLegacy::Mount mount) {
     const std::uint64_t number = mount.number;
     const std::string where = mount.about.target + " at " + mount.about.mount_point;
+    std::shared_ptr<Volume> volume;
     try {
-      mounts_.resume(std::move(mount));
+      mounts_.resume(std::move(mount), volume);
     } catch (const std::exception& error) {
+      if (keeper_->on_trial()) give_up(*keeper_, options_, where + ": " + error.what());
       log_error("daemon",
                 where + " could not be taken over, its programs get errors: " + error.what());
       keeper_->forget(number);
@@ -354,18 +368,6 @@ std::unique_ptr<Keeper> make_keeper(const DaemonOptions& options, KeeperLegacy* 
     return std::make_unique<Keeper>(hello_of(options), *legacy, options.standing_keeper);
   if (!options.keeper || options.mount) return nullptr;
   return std::make_unique<Keeper>(hello_of(options));
-}
-
-/// The mounts must live on, so nothing is taken down: another daemon tries again.
-[[noreturn]] void give_up(Keeper& keeper, const DaemonOptions& options,
-                          const std::string& sentence) {
-  log_error("daemon", "cannot take the mounts over: " + sentence);
-  try {
-    keeper.failed(sentence);
-  } catch (const Error& error) {
-    log_error("daemon", error.what());
-  }
-  ::_exit(options.standing_keeper.empty() ? 1 : kNextDaemonStatus);
 }
 
 /// The parts in their order, from the keeper to the end.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/fuse_init.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 #include "mountd/fuse_wire.h"
 
@@ -72,6 +74,15 @@ void decline_what_harms(Offer& offer) {
   offer.decline(FUSE_CAP_SPLICE_MOVE);
 }
 
+/// VARVE_LARGEST_WRITE, in bytes, stands for a version that agrees on something else with the
+/// kernel, so that a test sees what an upgrade to it does.
+unsigned largest_write() {
+  constexpr unsigned kLargestWrite = 1u << 20;
+  const char* variable = std::getenv("VARVE_LARGEST_WRITE");
+  const int chosen = variable == nullptr ? 0 : std::atoi(variable);
+  return chosen > 0 ? std::min(static_cast<unsigned>(chosen), kLargestWrite) : kLargestWrite;
+}
+
 /// With id-mapped mounts, most requests no longer say who asks. Whether setuid and setgid must go
 /// is then known from flags alone, which we see without io_uring only.
 bool can_serve_idmapped(const FuseConnection& connection) {
@@ -106,8 +117,7 @@ void agree(FuseConnection& connection, fuse_conn_info& kernel) {
   connection.no_opendir = offer.has(FUSE_CAP_NO_OPENDIR_SUPPORT);
   connection.caches.set_has_epochs(kernel.proto_minor >= kEpochProtocolMinor);
 
-  constexpr unsigned kLargestWrite = 1u << 20;
-  if (kernel.max_write > kLargestWrite) kernel.max_write = kLargestWrite;
+  kernel.max_write = std::min(kernel.max_write, largest_write());
   // Dirty pages beyond this many requests wait in a second queue, which a STATFS overtakes; the
   // flush before a snapshot is quicker when they do not.
   kernel.max_background = 65535;

@@ -123,7 +123,7 @@ void LiveMounts::keep(Entry& entry) {
   }
 }
 
-void LiveMounts::resume(KeeperLegacy::Mount legacy) {
+void LiveMounts::resume(KeeperLegacy::Mount legacy, std::shared_ptr<Volume>& volume) {
   MutexLock one_at_a_time(mounting_);
   KeptMount& kept = legacy.about;
   Entry entry;
@@ -141,11 +141,10 @@ void LiveMounts::resume(KeeperLegacy::Mount legacy) {
   options.fuse.volume = kept.target;
   options.fuse.read_only = kept.read_only;
   options.fuse.allow_other = options.allow_other.value_or(false);
-  std::shared_ptr<Volume> volume =
-      about.snapshot.empty()
-          ? with_snapshots(repository_.resume(about.volume), about.volume, options)
-          : repository_.attach_snapshot(kept.target);
-  entry.mount = FuseMount::resume(std::move(volume), options.fuse,
+  volume = about.snapshot.empty()
+               ? with_snapshots(repository_.resume(about.volume), about.volume, options)
+               : repository_.attach_snapshot(kept.target);
+  entry.mount = FuseMount::resume(volume, options.fuse,
                                   {legacy.device.release(), kept.device, kept.agreement});
   entry.kept = legacy.number;
   entry.kept_as = std::move(kept);

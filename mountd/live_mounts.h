@@ -67,8 +67,9 @@ class LiveMounts {
   LiveMount mount(const MountRequest& request);
 
   /// Serves a mount of the daemon before this one on; to be called before any mount(). When it
-  /// throws, the mount has ended and its programs get errors.
-  void resume(KeeperLegacy::Mount legacy);
+  /// throws, the mount has ended and its programs get errors, as soon as `volume` is let go, which
+  /// frees its unlinked files: a caller that leaves the mount to another process ends before that.
+  void resume(KeeperLegacy::Mount legacy, std::shared_ptr<Volume>& volume);
 
   /// Unmounts what is at `where`, or the one mount of the target of that name. On return the volume
   /// is detached, unless somebody still uses the files of a detached mount: then `detached` is set

@@ -224,6 +224,11 @@ void Keeper::failed(const std::string& sentence) {
   if (channel_) channel_.send({Type::kFailed, 0, sentence, {}});
 }
 
+bool Keeper::on_trial() const {
+  const MutexLock lock(mutex_);
+  return welcome_.upgrade && welcome_.failure.empty();
+}
+
 void Keeper::require() {
   const MutexLock lock(mutex_);
   start_if_none();

@@ -84,6 +84,9 @@ class Keeper {
   void require();
   /// The program at `path` shall follow when this process has gone, whatever it leaves.
   void upgrade(const std::string& path);
+  /// True in a program that was asked for by upgrade() and is not ready yet: if it ends, the one
+  /// before it goes on.
+  bool on_trial() const;
   /// This process ends in order: the keeper does too.
   void goodbye();
 

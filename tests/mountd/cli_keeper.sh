@@ -110,6 +110,11 @@ section_keeper() {
   refused 1 'the upgrade failed and the old program goes on' upgrade "$SCRATCH/stillborn"
   content "$a/file" "$(printf 'before\nafter')"
   content "/proc/self/fd/8" nameless
+  printf '#!/bin/sh\nVARVE_LARGEST_WRITE=65536 exec "%s" "$@"\n' "$VARVE" >"$SCRATCH/other"
+  chmod +x "$SCRATCH/other"
+  refused 1 'would agree on something else with the kernel' upgrade "$SCRATCH/other"
+  content "$a/file" "$(printf 'before\nafter')"
+  content "/proc/self/fd/8" nameless
 
   # the keeper dies: another one takes its place
   keeper=$(field keeper pid)
