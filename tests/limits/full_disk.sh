@@ -112,19 +112,22 @@ somebody_else_fills_it() {
   crash_and_mount data "$mnt" && [ "$(sha256sum <"$mnt/late")" = "$(cat "$SCRATCH/late")" ]
 }
 
-# With the kernel's write-back cache, write(2) is the kernel's word; fsync is ours.
+# With the kernel's write-back cache, write(2) is the kernel's word; fsync and close are ours.
 write_back_cache() {
-  local mnt=$SCRATCH/mnt-data
+  local name mnt=$SCRATCH/mnt-data
   varve umount data && varve mount data "$mnt" -o writeback || return 1
   python3 "$load" cached "$mnt" "$(log cached)" 2 || return 1
+  rm -f "$mnt"/2-*[02468] && wait_for_space "$mnt" 20 || return 1
+  grep -v '^2-[0-9]*[02468] ' "$(log cached)" >"$(log kept)"
+  python3 "$load" closed "$mnt" "$(log closed)" 3 || return 1
   crash_and_mount data "$mnt" || return 1
-  python3 "$load" check "$mnt" "$(log cached)" && python3 "$load" check "$mnt" "$(log rest)"
+  for name in kept closed rest; do python3 "$load" check "$mnt" "$(log "$name")" || return 1; done
 }
 
 # A volume that has reached its own size says so, and the others go on.
 quota() {
   local size wanted=20000000 mnt=$SCRATCH/mnt-small said
-  rm -f "$SCRATCH"/mnt-data/2-*
+  rm -f "$SCRATCH"/mnt-data/[23]-*
   wait_for_space "$SCRATCH/mnt-data" 40 || return 1
   varve volume create small --size 20MB && varve_mount small "$mnt" || return 1
   size=$(df -B1 --output=size "$mnt" | tail -n 1)
@@ -149,7 +152,7 @@ for filesystem in "$@"; do
   part "$filesystem: removing works at 100 %, space returns" "$ENOUGH" removes_at_full
   part "$filesystem: another program takes the rest" "$ENOUGH" somebody_else_fills_it
   rm -f "$DISK/hog"
-  part "$filesystem: write-back cache: fsync tells" "$ENOUGH" write_back_cache
+  part "$filesystem: write-back cache: fsync and close tell" "$ENOUGH" write_back_cache
   part "$filesystem: quota of a volume" "$ENOUGH" quota
   part "$filesystem: the disk can be unmounted" 60 drop_disk
 done

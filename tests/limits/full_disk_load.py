@@ -4,6 +4,7 @@
   full_disk_load.py fill DIRECTORY LOG SEED     files of many sizes until ENOSPC; each that was accepted goes to LOG
   full_disk_load.py names DIRECTORY LOG         small files until ENOSPC
   full_disk_load.py cached DIRECTORY LOG SEED   as fill, and fsync says what was accepted
+  full_disk_load.py closed DIRECTORY LOG SEED   as fill, and close says what was accepted
   full_disk_load.py check DIRECTORY LOG         every file of LOG has its size and digest
   full_disk_load.py put DIRECTORY NAME MIB      one file; status 1 and the errno's name when it does not fit
 """
@@ -32,8 +33,8 @@ def note(log, name, data):
     print(name, len(data), hashlib.sha256(data).hexdigest(), file=log, flush=True)
 
 
-def fill(directory, log_path, seed, sync):
-    """Ends at the third ENOSPC in a row; any other error, and an error of close, is a failure."""
+def fill(directory, log_path, seed, told_by):
+    """Ends at the third ENOSPC in a row, which the call `told_by` may return beside write; any other error is a failure."""
     chance = random.Random(int(seed))
     refused = 0
     bytes_accepted = 0
@@ -51,7 +52,7 @@ def fill(directory, log_path, seed, sync):
                     break
                 continue
             done, failure = write_all(fd, data)
-            if not failure and sync:
+            if not failure and told_by == "fsync":
                 try:
                     os.fsync(fd)
                 except OSError as error:
@@ -60,7 +61,10 @@ def fill(directory, log_path, seed, sync):
             try:
                 os.close(fd)
             except OSError as error:
-                sys.exit(f"close: {error}")
+                if told_by != "close":
+                    sys.exit(f"close: {error}")
+                failure = failure or error.errno
+                done = -1
             if failure not in (0, errno.ENOSPC):
                 sys.exit(f"write: {os.strerror(failure)}")
             if done >= 0:
@@ -124,9 +128,11 @@ def put(directory, name, mib):
 
 def main(words):
     if words[0] == "fill":
-        fill(*words[1:], sync=False)
+        fill(*words[1:], told_by="write")
     elif words[0] == "cached":
-        fill(*words[1:], sync=True)
+        fill(*words[1:], told_by="fsync")
+    elif words[0] == "closed":
+        fill(*words[1:], told_by="close")
     elif words[0] == "names":
         names(*words[1:])
     elif words[0] == "check":
