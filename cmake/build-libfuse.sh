@@ -11,6 +11,7 @@
 #
 # Exit status: 0 done, anything else "use the system's library"; the reason is the last line of stderr.
 set -euo pipefail
+. "$(dirname "$0")/private-apt.sh"
 
 recipe=1                # part of the cache key: raise it when the options below change
 wanted=3.18             # stop looking when a suite offers this
@@ -42,39 +43,11 @@ cached() {
   printf '%s' "$best"
 }
 
-# The base URI of each archive from which the system takes its own release.
-mirrors() {
-  local codename
-  codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-  [ -n "$codename" ] || return 0
-  apt-get --print-uris update 2>/dev/null | sed -nE "s#^'([^']*/)dists/$codename/InRelease'.*#\1#p" | sort -u
-}
-
-# Runs an apt program with its state, cache and sources in $work, and everything else (proxy, keys) as the system has it.
-private_apt() {
-  local program=$1
-  shift
-  timeout 180 "$program" -q -q \
-    -o Dir::State="$work/state" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$work/cache" \
-    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
-    -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=1 \
-    -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Check-Valid-Until=true "$@"
-}
-
-# Points the private configuration at `suite` of the first archive that has libfuse there; prints its version.
+# Points the private configuration at a suite; prints the version of libfuse there.
 offered_by() {
-  local suite=$1 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg options=''
-  [ -f "$keyring" ] && options="[signed-by=$keyring] "
-  for mirror in $(mirrors); do
-    printf 'deb-src %s%s %s main\n' "$options" "$mirror" "$suite" >"$work/sources.list"
-    rm -rf "$work/state" "$work/cache"
-    mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
-    private_apt apt-get -o APT::Update::Error-Mode=any update >>"$work/log" 2>&1 || continue
-    private_apt apt-cache --only-source showsrc fuse3 2>>"$work/log" | awk '$1 == "Version:" { print $2 }' | sort -V |
-      tail -n 1 | grep . && return 0
-  done
-  return 1
+  point_at deb-src "$1" || return 1
+  private_apt apt-cache --only-source showsrc fuse3 2>>"$work/log" | awk '$1 == "Version:" { print $2 }' | sort -V |
+    tail -n 1 | grep .
 }
 
 # Downloads and unpacks the best source on offer into $work/source; prints its version.

@@ -22,7 +22,7 @@ if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ]; then
   echo "tests/containers needs root and /dev/fuse" >&2
   exit 1
 fi
-for file in plugin docker swarm podman seeds examples package boot systemd; do
+for file in plugin docker swarm podman seeds examples package boot quadlet systemd; do
   . "$here/$file.sh"
 done
 

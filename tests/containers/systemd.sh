@@ -11,6 +11,7 @@ section_systemd() {
   part 'systemd: offline commands and the listening socket' 60 systemd_offline
   part 'systemd: a daemon that cannot begin says why' 60 systemd_failure
   part 'systemd: docker starts after the sockets and stops before the daemon, over a reboot' 120 systemd_docker
+  part "systemd: a quadlet's units" 120 systemd_quadlet
   part 'systemd: the package is removed' 60 systemd_removal
   boot_end "$WORK/boot"
 }
@@ -27,7 +28,7 @@ systemd_boots() {
 
 systemd_installs() {
   boot_load
-  [ -e "$SCRATCH/package/deb" ] || package_make_for_systemd || return 1
+  ls "$SCRATCH"/package/deb/varve_*.deb >/dev/null 2>&1 || package_make_for_systemd || return 1
   cp "$SCRATCH"/package/deb/varve_*.deb "$WORK/boot/system/opt/varve.deb" || return 1
   in_system dpkg -i /opt/varve.deb >"$WORK/dpkg.log" 2>&1 || { cat "$WORK/dpkg.log" >&2; return 1; }
   expect active state_of varve.socket && expect active state_of varve.service && expect active state_of varve-keeper.service || return 1
@@ -38,7 +39,8 @@ systemd_installs() {
 
 package_make_for_systemd() {
   mkdir -p "$SCRATCH/package/deb"
-  cmake --build "$BUILD" >/dev/null && (cd "$BUILD" && cpack -G DEB -B "$SCRATCH/package/deb") >/dev/null 2>&1
+  cmake --build "$BUILD" >/dev/null && (cd "$BUILD" && cpack -G DEB -B "$SCRATCH/package/deb") >"$WORK/cpack.log" 2>&1 ||
+    { tail -n 5 "$WORK/cpack.log" >&2; return 1; }
 }
 
 systemd_activation() {
