@@ -35,6 +35,18 @@ exercise() {
     rm "$directory/exercised-$seed"
 }
 
+# Requests come through io_uring only while the kernel's switch is on; it is put back as it was.
+uring_switch=/sys/module/fuse/parameters/enable_uring
+over_uring() {
+  local before status=0 directory=$SCRATCH/mnt-uring
+  before=$(cat "$uring_switch")
+  echo Y >"$uring_switch" && varve volume create --name uring --size 0 >/dev/null || return 1
+  varve_mount uring "$directory" --transport uring && varve status | grep -q 'mnt-uring (.*transport=uring)' &&
+    suite "$directory" && exercise uring "$directory" 1 3000 && varve_umount "$directory" || status=1
+  echo "$before" >"$uring_switch"
+  return "$status"
+}
+
 # The hooks run in shells of their own, so they are written out as programs.
 write_hooks() {
   mkdir -p "$SCRATCH/hooks"
@@ -119,6 +131,7 @@ if wanted suite; then
   MOUNT=$SCRATCH/mnt-suite
   part "POSIX suite" 900 suite "$MOUNT"
   part "POSIX suite, a second time on the same volume" 900 suite "$MOUNT"
+  if [ -w "$uring_switch" ]; then part "POSIX suite and exerciser over io_uring" 300 over_uring; fi
 fi
 
 if wanted exerciser; then

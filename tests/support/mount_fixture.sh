@@ -38,11 +38,11 @@ start_volume() {
   varve_mount "$1"
 }
 
-# varve_mount NAME [DIR]: mounts it, and says where in $MOUNT.
+# varve_mount NAME [DIR [OPTION...]]: mounts it, and says where in $MOUNT.
 varve_mount() {
   MOUNT=${2:-$SCRATCH/mnt-$1}
   mkdir -p "$MOUNT"
-  varve mount "$1" "$MOUNT" || return 1
+  varve mount "$1" "$MOUNT" "${@:3}" || return 1
   is_mounted "$MOUNT" || { echo "varve mount $1 said yes but $MOUNT is not mounted" >&2; return 1; }
 }
 
