@@ -485,8 +485,14 @@ void fallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t
   });
 }
 
+/// The kernel does not send what it has collected before it asks where data is, so with its
+/// write-back cache a copying program would leave it out. After ENOSYS all of a file is data.
 void lseek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
-  begin(request, RequestType::kLseek);
+  const FuseConnection& connection = begin(request, RequestType::kLseek);
+  if (connection.options.writeback && !connection.options.read_only) {
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
   answer(request, [&] {
     if (whence != SEEK_DATA && whence != SEEK_HOLE) throw PosixError(EINVAL);
     const SeekWhat what = whence == SEEK_DATA ? SeekWhat::kData : SeekWhat::kHole;

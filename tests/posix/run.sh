@@ -47,6 +47,12 @@ over_uring() {
   return "$status"
 }
 
+# through_write_back SEED: where the kernel asks for the data of a file it must not leave out what it has not sent yet.
+through_write_back() {
+  varve volume create --name collected --size 0 >/dev/null && varve_mount collected "$SCRATCH/mnt-collected" -o writeback &&
+    exercise collected "$MOUNT" "$1" 8000 && varve_umount "$MOUNT"
+}
+
 # The hooks run in shells of their own, so they are written out as programs.
 write_hooks() {
   mkdir -p "$SCRATCH/hooks"
@@ -145,6 +151,7 @@ if wanted exerciser; then
   part "exerciser with remounts" 300 exercise_with remount exerciser "$MOUNT" 11 5000 500
   part "exerciser with kill -9 of the daemon" 300 exercise_with crash exerciser "$MOUNT" 12 5000 500
   part "a snapshot stays as it was" 120 snapshot_is_frozen exerciser "$MOUNT"
+  part "exerciser through the kernel's write-back cache" 300 through_write_back 5
 fi
 
 if wanted namespace; then
