@@ -236,9 +236,10 @@ class SnapshotsView : public ForwardingVolume {
     out.nlink = static_cast<std::uint32_t>(2 + all.size());
     out.size = all.size();
     out.brief = true;
-    const MutexLock lock(mutex_);
     std::vector<NodeId> nodes;
+    nodes.reserve(all.size());
     for (const SnapshotSource::Entry& entry : all) nodes.push_back(entry.node);
+    const MutexLock lock(mutex_);
     if (nodes != nodes_ || changed_ == Time{}) changed_ = now();
     nodes_ = std::move(nodes);
     out.atime = out.mtime = out.ctime = out.btime = changed_;

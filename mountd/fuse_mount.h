@@ -46,8 +46,8 @@ class FuseMount {
     /// directory: users who do not own that directory pay one small request for each path they walk
     /// through it.
     bool acl = true;
-    bool snapshots = true;   ///< what `varve status` shows; the volume is given with them or without
-    IdMapping ids;           ///< how owners are shown
+    bool snapshots = true;  ///< what `varve status` shows; the volume is given with them or without
+    IdMapping ids;          ///< how owners are shown
     bool writeback = false;  ///< the kernel collects small writes; see docs/operations.md
     Transport transport = Transport::kPlain;
     unsigned max_threads = 16;       ///< FUSE workers at most; they start when needed
