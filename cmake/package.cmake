@@ -21,6 +21,8 @@ install(FILES ${package}/deb/lintian-overrides DESTINATION share/lintian/overrid
 install(FILES ${package}/varve.bash DESTINATION share/bash-completion/completions RENAME varve)
 install(FILES ${package}/varve.socket ${package}/varve.service ${package}/varve-keeper.service
   ${package}/varve-scrub.service ${package}/varve-scrub.timer DESTINATION lib/systemd/system)
+install(FILES ${package}/user/varve.socket ${package}/user/varve.service ${package}/user/varve-keeper.service
+  DESTINATION lib/systemd/user)
 # mount(8) runs these for file systems of type fuse.varve and varve.
 foreach(helper mount.fuse.varve mount.varve)
   install(CODE "

@@ -6,11 +6,11 @@
 #
 #   boot_make DIR      a root without services of the host
 #   boot_start DIR     boots it; `in_system` then works
-#   in_system COMMAND...   runs in it
+#   boot_load          makes `in_system` work in another shell of the section; its system is $WORK/boot
+#   in_system COMMAND...   runs in it, as root
 #   boot_stop          shuts it down in order, and waits
 #   boot_end DIR       ends what is left and removes it
 
-BOOT_PID=
 
 boot_make() {
   local dir=$1
@@ -44,12 +44,18 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
   mount -t cgroup2 cgroup2 sys/fs/cgroup
 else
   for hierarchy in /sys/fs/cgroup/*/; do
-    mkdir -p "sys/fs/cgroup/$(basename "$hierarchy")"
-    mount --bind "$hierarchy" "sys/fs/cgroup/$(basename "$hierarchy")"
+    name=$(basename "$hierarchy")
+    mkdir -p "sys/fs/cgroup/$name"
+    case $name in
+      unified) mount -t cgroup2 cgroup2 "sys/fs/cgroup/$name" ;;
+      systemd) mount -t cgroup -o none,name=systemd cgroup "sys/fs/cgroup/$name" ;;
+      *) mount -t cgroup -o "$name" cgroup "sys/fs/cgroup/$name" ;;
+    esac
   done
 fi
 mount -t tmpfs -o mode=755 tmpfs dev
-for node in null zero full random urandom tty fuse; do
+mknod -m 666 dev/fuse c 10 229
+for node in null zero full random urandom tty; do
   touch "dev/$node"
   mount --bind "/dev/$node" "dev/$node"
 done
@@ -63,6 +69,8 @@ mount -t tmpfs tmpfs tmp
 mkdir -p run/old
 pivot_root . run/old
 umount -l /run/old
+# As systemd does where it believes itself on a machine of its own.
+mount --make-rshared /
 exec env -i container=varve PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --show-status=no \
   --log-target=journal --unit=multi-user.target
 SCRIPT
@@ -86,7 +94,7 @@ boot_start() {
   disown "$BOOT_PARENT"
   for tries in $(seq 120); do
     BOOT_PID=$(pgrep -P "$BOOT_PARENT" -x systemd) && in_system systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded' &&
-      return 0
+      { echo "BOOT_PID=$BOOT_PID BOOT_PARENT=$BOOT_PARENT" >"$dir.pid"; return 0; }
     kill -0 "$BOOT_PARENT" 2>/dev/null || break
     sleep 0.25
   done
@@ -95,22 +103,25 @@ boot_start() {
   return 1
 }
 
+# The parts of a section run in shells of their own: where the system is, is kept in a file.
+boot_load() { . "$WORK/boot.pid"; }
+
 in_system() { timeout 60 nsenter -t "$BOOT_PID" -m -p -u -i -C env -i HOME=/tmp PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 
 boot_stop() {
   in_system systemctl --no-block poweroff || return 1
-  wait_gone "$BOOT_PARENT" || return 1
-  BOOT_PID=
+  wait_gone "$BOOT_PARENT"
 }
 
 boot_end() {
-  local dir=$1 hierarchy
+  local dir=$1 hierarchy BOOT_PID='' BOOT_PARENT=''
   [ -e "$dir/system" ] || return 0
+  [ ! -e "$dir.pid" ] || . "$dir.pid"
   [ -z "$BOOT_PID" ] || kill -KILL "$BOOT_PID" 2>/dev/null
-  [ -z "${BOOT_PARENT:-}" ] || wait_gone "$BOOT_PARENT"
+  [ -z "$BOOT_PARENT" ] || wait_gone "$BOOT_PARENT"
   for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*/; do
     find "${hierarchy%/}/varve-boot-$$" -depth -type d -exec rmdir {} + 2>/dev/null
   done
   umount -l "$dir/system" "$dir/memory" 2>/dev/null
-  rm -rf "$dir"
+  rm -rf "$dir" "$dir.pid"
 }

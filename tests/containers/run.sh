@@ -5,7 +5,7 @@
 #
 #   tests/containers/run.sh BUILD_DIR [SECTION...]
 #
-# Sections: plugin docker swarm podman seeds examples package systemd. Prints a line for each part, then "N passed, N failed"; status 1 if any
+# Sections: plugin docker swarm podman seeds examples package systemd rootless. Prints a line for each part, then "N passed, N failed"; status 1 if any
 # failed. Engines that are missing are installed (cmake/packages.sh); root and /dev/fuse are needed. Each run has its own
 # store, dockerd and plugin name, so that nothing of the host's own engines is touched.
 set -uo pipefail
@@ -15,14 +15,14 @@ root=$(cd "$here/../.." && pwd)
 . "$root/cmake/packages.sh"
 . "$here/engines.sh"
 
-all_sections=(plugin docker swarm podman seeds examples package systemd)
+all_sections=(plugin docker swarm podman seeds examples package systemd rootless)
 fixture_begin "${1:?usage: tests/containers/run.sh BUILD_DIR [SECTION...]}"
 shift
 if [ "$(id -u)" -ne 0 ] || [ ! -e /dev/fuse ]; then
   echo "tests/containers needs root and /dev/fuse" >&2
   exit 1
 fi
-for file in plugin docker swarm podman seeds examples package boot quadlet systemd; do
+for file in plugin docker swarm podman seeds examples package boot quadlet systemd rootless; do
   . "$here/$file.sh"
 done
 

@@ -16,14 +16,11 @@ section_systemd() {
   boot_end "$WORK/boot"
 }
 
-# The parts run in shells of their own: where the system is, is kept in a file.
-boot_save() { echo "BOOT_PID=$BOOT_PID BOOT_PARENT=$BOOT_PARENT" >"$WORK/boot.pid"; }
-boot_load() { . "$WORK/boot.pid"; }
 state_of() { boot_load && in_system systemctl show -P ActiveState "$1"; }
 main_pid() { boot_load && in_system systemctl show -P MainPID "$1"; }
 
 systemd_boots() {
-  boot_make "$WORK/boot" && boot_start "$WORK/boot" && boot_save && expect 'systemd' in_system cat /proc/1/comm
+  boot_make "$WORK/boot" && boot_start "$WORK/boot" && expect 'systemd' in_system cat /proc/1/comm
 }
 
 systemd_installs() {
@@ -154,7 +151,7 @@ systemd_docker() {
   in_system docker run -d --name writer --restart always --network none -v dv:/data --volume-driver varve varve-test \
     /bin/sh -c 'echo boot >>/data/boots; while true; do sleep 0.2; done' >/dev/null || return 1
   eventually 10 in_system docker exec writer grep -q boot /data/boots || return 1
-  boot_stop && boot_start "$WORK/boot" && boot_save || return 1
+  boot_stop && boot_start "$WORK/boot" || return 1
   eventually 20 expect "$(printf 'boot\nboot')" in_system docker exec writer cat /data/boots || return 1
   [ "$(started varve.socket Active)" -le "$(started docker.service ExecMain)" ] && [ "$(started varve.service Active)" -le "$(started docker.service ExecMain)" ] ||
     { echo 'docker started first' >&2; return 1; }
