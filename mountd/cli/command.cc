@@ -335,6 +335,12 @@ int run_command_line(std::span<const Command* const> table, std::vector<std::str
   } catch (const Error& error) {
     sentence = error.what();
     status = status_of_errno(error.code());
+  } catch (const Json::exception& failure) {
+    sentence = std::string(
+                   "what the daemon says is not understood; it may be of another version, end it "
+                   "and start this one (varve daemon stop): ") +
+               failure.what();
+    status = kUnsupported;
   } catch (const std::exception& failure) {
     sentence = std::string("internal error: ") + failure.what();
   }

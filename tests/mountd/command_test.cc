@@ -25,6 +25,8 @@ int record(const Invocation& invocation) {
   seen = invocation;
   return kOk;
 }
+/// A daemon of another version gives another kind of reply.
+int misunderstand(const Invocation&) { return Json::parse("[1]")["volume"].get<int>(); }
 int refuse(const Invocation&) { throw UserError(ENOENT, "there is no such thing"); }
 
 constexpr std::array kTestOptions{
@@ -36,7 +38,8 @@ constexpr std::array kTestOptions{
 const Command kTest{"", "test", "[A [B]]", "Test", "", kTestOptions, 0, 2, record};
 const Command kGrouped{"group", "one", "A", "One", "", {}, 1, 1, record};
 const Command kRefuse{"group", "refuse", "", "Refuse", "", {}, 0, 0, refuse};
-const std::array<const Command*, 3> kTable{&kTest, &kGrouped, &kRefuse};
+const Command kMisunderstand{"group", "misunderstand", "", "Fail", "", {}, 0, 0, misunderstand};
+const std::array<const Command*, 4> kTable{&kTest, &kGrouped, &kRefuse, &kMisunderstand};
 
 struct Outcome {
   int status = 0;
@@ -126,6 +129,10 @@ TEST(CommandLine, FailuresAreOneLineWithTheirStatus) {
   const Outcome result = run({"group", "refuse"});
   EXPECT_EQ(result.status, kNotFound);
   EXPECT_EQ(result.err, "varve: there is no such thing\n");
+  const Outcome other = run({"group", "misunderstand"});
+  EXPECT_EQ(other.status, kUnsupported);
+  EXPECT_EQ(other.err.find("varve: what the daemon says is not understood"), 0u) << other.err;
+  EXPECT_EQ(std::count(other.err.begin(), other.err.end(), '\n'), 1);
 }
 
 TEST(CommandLine, HelpIsAnAnswerAndItsAbsenceAMistake) {
