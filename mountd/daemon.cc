@@ -197,10 +197,12 @@ class Daemon {
   void close() {
     mounts_.refuse_new(true);
     server_->stop();
+    const bool had_plugin = plugin_.has_value();
     plugin_.reset();  // waits for what its calls have begun
     unmount_rest();
     mounts_.wait_until_empty(kStopWait);
     mounts_.abort_all();
+    if (had_plugin) PluginService::remove_directories(repository_->store());
     repository_->close();
     log_info("daemon", "has ended; store " + options_.store + " is closed");
   }

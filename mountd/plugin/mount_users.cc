@@ -2,6 +2,7 @@
 #include "mountd/plugin/mount_users.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -78,6 +79,14 @@ void make_own_directories(const std::string& base, const std::string& path) {
     at = path.find('/', at + 1);
     make_own_directory(path.substr(0, at));
   }
+}
+
+void remove_empty_directories(const std::string& base, const std::string& path) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ignored))
+    ::rmdir(entry.path().c_str());
+  for (std::string at = path; at.size() > base.size() && ::rmdir(at.c_str()) == 0;)
+    at.resize(at.rfind('/'));
 }
 
 }  // namespace varve

@@ -14,4 +14,8 @@ bool is_mounted_elsewhere(const std::string& mount_point);
 /// else's. Existing ones of our own are fine.
 void make_own_directories(const std::string& base, const std::string& path);
 
+/// Takes the empty directories in `path` away, then it and those above it up to `base`, which
+/// stays. What is not empty, mounted or not ours stays: no failure is one.
+void remove_empty_directories(const std::string& base, const std::string& path);
+
 }  // namespace varve

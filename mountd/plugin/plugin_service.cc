@@ -25,6 +25,12 @@ PluginService::PluginService(Repository& repository, LiveMounts& mounts, const V
   volumes_.recover();
 }
 
+void PluginService::remove_directories(Store& store) {
+  const ContainerVolumes::Options options = options_for(store);
+  // What the daemons of other stores make at this moment is theirs.
+  remove_empty_directories(options.run_directory + "/varve", options.mount_root);
+}
+
 std::vector<HttpEndpoint> PluginService::endpoints() {
   std::vector<HttpEndpoint> list;
   for (const std::string& socket : sockets_) {

@@ -19,6 +19,10 @@ class PluginService {
   PluginService(Repository& repository, LiveMounts& mounts, const VolumeRules& rules,
                 std::vector<std::string> sockets);
 
+  /// Takes away the directories in which a store's volumes were mounted; those that are in use
+  /// stay.
+  static void remove_directories(Store& store);
+
   /// What the HTTP server is to serve; refers to this.
   std::vector<HttpEndpoint> endpoints();
   const std::vector<std::string>& sockets() const { return sockets_; }

@@ -11,6 +11,7 @@ section_plugin() {
   part 'protocol: List and Get beside a busy volume' 120 plugin_latency
   part 'protocol: kill -9 between mount and unmount' 60 plugin_killed
   part 'protocol: another boot voids the counts' 60 plugin_reboot
+  part 'protocol: an orderly end leaves no directories' 60 plugin_directories
   part 'protocol: a missing plugin directory' 30 plugin_no_directory
   part 'rules: options by name' 60 plugin_rules
   part 'owners: one snapshot with two maps at once' 60 plugin_two_maps
@@ -119,6 +120,14 @@ plugin_reboot() {
   replies 200 '"mounts":[]' VolumeDriver.Get '{"Name":"r"}' || return 1
   replies 200 '' VolumeDriver.Mount '{"Name":"r","ID":"b"}' && replies 200 '' VolumeDriver.Unmount '{"Name":"r","ID":"a"}' || return 1
   replies 200 '"mounts":["b"]' VolumeDriver.Get '{"Name":"r"}' && replies 200 '' VolumeDriver.Unmount '{"Name":"r","ID":"b"}'
+}
+
+plugin_directories() {
+  local id
+  id=$(varve status --json | jq -r .store.id)
+  replies 200 '' VolumeDriver.Create '{"Name":"dir"}' && replies 200 "/run/varve/$id/volumes/dir" VolumeDriver.Mount '{"Name":"dir","ID":"x"}' || return 1
+  varve daemon stop --force && [ ! -e "/run/varve/$id" ] || { echo "/run/varve/$id is left" >&2; return 1; }
+  start_varve && replies 200 '' VolumeDriver.Unmount '{"Name":"dir","ID":"x"}' && replies 200 '' VolumeDriver.Remove '{"Name":"dir"}'
 }
 
 plugin_no_directory() {
