@@ -148,6 +148,7 @@ class Daemon {
   bool run_until_end(const sigset_t& signals) {
     while (!stop_ && upgrade().empty() && !is_idle()) {
       trash_purge_.tick();
+      if (plugin_) plugin_->volumes().look_for_containers();
       const timespec tick{0, 200'000'000};
       const int signal = ::sigtimedwait(&signals, nullptr, &tick);
       if (signal == SIGTERM || signal == SIGINT) {

@@ -133,6 +133,16 @@ void ContainerVolumes::mount_now(const std::string& name, const std::string& id)
   if (options.exclusive) refuse_second_holder(info, id);
   make_mount(info, options);
   attachments_.add(name, id);
+  if (options.exclusive) sightings_.expect(name, Attachments::now_ms());
+}
+
+void ContainerVolumes::look_for_containers() {
+  sightings_.make([this](const std::string& name) { return is_in_container(name); },
+                  Attachments::now_ms());
+}
+
+bool ContainerVolumes::is_in_container(const std::string& name) const {
+  return is_mounted_here(name) && options_.is_mounted_elsewhere(point_of(name));
 }
 
 void ContainerVolumes::refuse_second_holder(const VolumeInfo& info, const std::string& id) {
@@ -152,12 +162,18 @@ void ContainerVolumes::refuse_second_holder(const VolumeInfo& info, const std::s
 /// True if nobody holds the volume any more: engines do not always say when a container has gone.
 bool ContainerVolumes::drop_gone_holders(const std::string& name) {
   const std::int64_t now = Attachments::now_ms();
+  const std::int64_t seen_ms = sightings_.seen_ms(name);
   for (const Attachments::Holder& holder : attachments_.holders(name))
-    if (now - holder.since_ms < options_.start_grace.count()) return false;
-  if (is_mounted_here(name) && options_.is_mounted_elsewhere(point_of(name))) return false;
+    if (holder.since_ms > seen_ms && now - holder.since_ms < options_.start_grace.count())
+      return false;
+  if (is_in_container(name)) {
+    sightings_.note(name, now);
+    return false;
+  }
   log_info("plugin",
            "volume " + name + ": no container shows it; forgetting " + holders_text(name));
   attachments_.clear(name);
+  sightings_.forget(name);
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "mountd/live_mounts.h"
 #include "mountd/plugin/attachments.h"
 #include "mountd/plugin/named_work.h"
+#include "mountd/plugin/sightings.h"
 #include "mountd/plugin/volume_rules.h"
 
 namespace varve {
@@ -29,6 +30,7 @@ class ContainerVolumes {
     std::chrono::milliseconds call_limit{4000};  ///< podman waits five seconds
     /// A mount of an engine that no container shows in its mount table counts for so long: between
     /// the engine's mount and the start of its container there is a time when none does.
+    /// One that was seen in a container since then has no such time.
     std::chrono::milliseconds start_grace{60'000};
     /// What the kernel says of a mount point: that ours is there, and that a container has it too.
     /// Tests give others.
@@ -59,6 +61,10 @@ class ContainerVolumes {
   /// in the trash already is no error.
   void remove(const std::string& name);
 
+  /// Looks whether the containers that volumes were mounted for have started, where it is time to;
+  /// to be called a few times a second. One that was seen and has gone holds a volume no more.
+  void look_for_containers();
+
   /// Where the volume is mounted for containers; empty if it is not.
   std::string mount_point_of(const std::string& name) const;
   /// The ids of the containers that use the volume.
@@ -76,6 +82,7 @@ class ContainerVolumes {
   void make_mount(const VolumeInfo& info, const VolumeOptions& options);
   void recover_volume(const std::string& name);
   void refuse_second_holder(const VolumeInfo& info, const std::string& id);
+  bool is_in_container(const std::string& name) const;
   bool drop_gone_holders(const std::string& name);
   void release(const std::string& name);
   void start_anew(const std::string& name);
@@ -87,7 +94,8 @@ class ContainerVolumes {
   const VolumeRules& rules_;
   const Options options_;
   Attachments attachments_;
-  NamedWork work_;  ///< the last member: its end waits for work that uses the others
+  Sightings sightings_;  ///< of exclusive volumes
+  NamedWork work_;       ///< the last member: its end waits for work that uses the others
 };
 
 /// Where daemons keep what ends with the boot: /run for root, else $XDG_RUNTIME_DIR. UserError when

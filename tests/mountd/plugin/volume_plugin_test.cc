@@ -222,6 +222,19 @@ TEST_F(VolumePluginTest, HoldersThatAreGoneDoNotCountForever) {
   EXPECT_FALSE(mounted("v"));
 }
 
+TEST_F(VolumePluginTest, AHolderThatWasSeenAndIsGoneCountsNoMore) {
+  create("v", {{"backing", "local"}});
+  mount("v", "a");
+  refused("Mount", {{"Name", "v"}, {"ID", "b"}});  // its container may be about to start
+  container_has_it_ = true;
+  for (const std::int64_t begun = Attachments::now_ms(); Attachments::now_ms() < begun + 700;)
+    volumes_->look_for_containers();
+  refused("Mount", {{"Name", "v"}, {"ID", "b"}});
+  container_has_it_ = false;
+  mount("v", "b");
+  EXPECT_THAT(volumes_->holders("v"), ElementsAre("b"));
+}
+
 TEST_F(VolumePluginTest, ABusyMountStaysUntilTheNextLastUse) {
   create("v");
   mount("v", "a");
