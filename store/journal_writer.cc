@@ -174,6 +174,7 @@ void JournalWriter::write_record(const Place& place, JournalRecordHeader header,
     at += part.size();
   }
   header.seal(buffer_, seed_);
+  fill_block(layout_.offset_of(place.lsn));
   try {
     place.file->write_at(layout_.offset_of(place.lsn), buffer_);
   } catch (const Error& error) {
@@ -188,6 +189,15 @@ void JournalWriter::write_record(const Place& place, JournalRecordHeader header,
   if (buffer_.size() > kBufferBytesKept) Bytes().swap(buffer_);
   update_figures();
   if (wants_file()) grow_.notify_one();
+}
+
+/// Lets a record that reaches into a new block write all of it: a part would have the host read the
+/// block's old bytes first, if they are not in its page cache.
+void JournalWriter::fill_block(std::uint64_t offset) {
+  const std::uint64_t end = offset + buffer_.size();
+  const std::uint64_t block_begin = end / kJournalBlockBytes * kJournalBlockBytes;
+  if (end == block_begin || offset > block_begin) return;
+  buffer_.resize(block_begin + kJournalBlockBytes - offset);
 }
 
 void JournalWriter::touch(File* file) {

@@ -102,6 +102,7 @@ class JournalWriter final : public JournalAppender {
   void write_record(const Place& place, JournalRecordHeader header,
                     std::initializer_list<ByteView> parts) REQUIRES(mutex_);
   void mark_if_room() REQUIRES(mutex_);
+  void fill_block(std::uint64_t offset) REQUIRES(mutex_);
   void touch(File* file) REQUIRES(mutex_);
   /// Writes again what the stream holds from `begin` to `end`. After a failed flush the page cache
   /// can hold bytes that the disk does not and that no later flush would write.

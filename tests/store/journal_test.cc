@@ -37,6 +37,26 @@ TEST_F(JournalTest, StartsARecordAfterAFlushAtANewBlock) {
   EXPECT_EQ(round_up(after, kJournalBlockBytes), writer_->end() / 4096 * 4096);
 }
 
+TEST_F(JournalTest, WritesBlocksThatItEntersToTheirEnd) {
+  open();
+  append("a");
+  writer_->flush();
+  const std::uint64_t entered = round_up(writer_->end(), kJournalBlockBytes);
+  constexpr std::byte kOld{0xaa};
+  overwrite(file(0), entered, Bytes(kFileBytes - entered, kOld));
+  for (const std::size_t size : {5000u, 10u, 3000u, 300u, 9000u, 4096u, 1u}) {
+    append(std::string(size, 'x'));
+    const Bytes bytes = read_all(file(0));
+    const std::uint64_t end = writer_->end();
+    const std::uint64_t block_end = round_up(end, kJournalBlockBytes);
+    for (std::uint64_t at = end; at < block_end; ++at) ASSERT_EQ(bytes[at], std::byte{0}) << at;
+    for (std::uint64_t at = block_end; at < kFileBytes; ++at) ASSERT_EQ(bytes[at], kOld) << at;
+  }
+  writer_.reset();
+  open();
+  EXPECT_EQ(kept_.size(), 8u);
+}
+
 TEST_F(JournalTest, FlushesOnlyWhenSomethingWasAppended) {
   open();
   append("a");
