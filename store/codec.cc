@@ -3,6 +3,7 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -34,15 +35,39 @@ ZSTD_DCtx* decompressor() {
   return context.get();
 }
 
+/// The most that a payload may take: less than an eighth saved is not worth decoding.
+std::size_t most_bytes(std::size_t content_bytes) { return content_bytes - content_bytes / 8 - 1; }
+
+/// True if slices from all over the content are worth compressing.
+bool sample_pays(ByteView content, int level) {
+  const std::size_t slice = std::max(kSliceBytes, content.size() / (8 * kSampleSlices));
+  const std::size_t step = (content.size() - slice) / (kSampleSlices - 1);
+  thread_local Bytes sample;
+  thread_local Bytes compressed;
+  sample.clear();
+  for (std::size_t at = 0; sample.size() < kSampleSlices * slice; at += step) {
+    const ByteView part = content.subspan(at, slice);
+    sample.insert(sample.end(), part.begin(), part.end());
+  }
+  compressed.resize(most_bytes(sample.size()));
+  const std::size_t size = ZSTD_compressCCtx(compressor(), compressed.data(), compressed.size(),
+                                             sample.data(), sample.size(), level);
+  return ZSTD_isError(size) == 0;
+}
+
 bool try_zstd(ByteView content, int level, Bytes& out) {
+  // What was tried last did not become smaller: the same file's next content may not either.
+  thread_local bool in_vain = false;
+  if (in_vain && content.size() >= kSampleFromBytes && !sample_pays(content, level)) return false;
   const std::size_t start = out.size();
-  const std::size_t limit = content.size() - content.size() / 8 - 1;
+  const std::size_t limit = most_bytes(content.size());
   out.resize(start + limit);
   const std::size_t size = ZSTD_compressCCtx(compressor(), out.data() + start, limit,
                                              content.data(), content.size(), level);
   // An error here is "does not fit into the limit": not worth it.
   const bool fits = ZSTD_isError(size) == 0;
   out.resize(fits ? start + size : start);
+  in_vain = !fits;
   return fits;
 }
 

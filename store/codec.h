@@ -15,7 +15,8 @@ enum class Codec : std::uint8_t { kRaw = 0, kZstd = 1 };
 bool looks_incompressible(ByteView content);
 
 /// Appends the payload of `content` to `out` and says how it was made: compressed with zstd at
-/// `level` (0: never) if that saves at least an eighth part: less is not worth decoding.
+/// `level` (0: never) if that saves at least an eighth part: less is not worth decoding. After
+/// a content for which it did not, a sample of the next one decides whether it is tried.
 /// Thread-safe; one zstd context a thread.
 Codec encode_payload(ByteView content, int level, Bytes& out);
 

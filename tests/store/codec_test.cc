@@ -52,6 +52,23 @@ TEST(Codec, LeavesAloneWhatBecomesLittleSmaller) {
   EXPECT_LT(payload.size(), 131072u / 8 * 7);
 }
 
+TEST(Codec, CompressesTextAfterWhatDidNotBecomeSmaller) {
+  Bytes vain(131072);  // one byte in eight is zero, but nothing repeats
+  const Bytes random = random_content(3, vain.size());
+  for (std::size_t i = 0; i < vain.size(); ++i) vain[i] = i % 8 == 0 ? std::byte{0} : random[i];
+  ASSERT_FALSE(looks_incompressible(vain));
+  for (const std::size_t size : {16384u, 131072u, 20000u}) {
+    Bytes payload;
+    for (int i = 0; i < 3; ++i) {
+      payload.clear();
+      EXPECT_EQ(encode_payload(ByteView(vain).first(size), 1, payload), Codec::kRaw);
+    }
+    payload.clear();
+    EXPECT_EQ(encode_payload(text_content(2, size), 1, payload), Codec::kZstd);
+    EXPECT_EQ(decode_payload(Codec::kZstd, payload, size), text_content(2, size));
+  }
+}
+
 TEST(Codec, LevelZeroStoresAsItIs) {
   Bytes payload;
   EXPECT_EQ(encode_payload(text_content(1, 4096), 0, payload), Codec::kRaw);
