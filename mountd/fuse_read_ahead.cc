@@ -15,7 +15,7 @@
 namespace varve {
 namespace {
 
-constexpr char kReadAheadKib[] = "1024";
+constexpr char kReadAheadKib[] = "4096";
 
 }  // namespace
 
