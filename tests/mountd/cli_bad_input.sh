@@ -66,7 +66,7 @@ refusals() {
   refused 2 '' rollback v w@s
   refused 3 '' diff v@none v
   refused 3 '' diff v none
-  refused 3 'not mounted' umount v
+  refused 3 'not mounted' umount never-mounted
 
   # names that fit several
   refused 2 'VOLUME@|[Ss]everal' snapshot inspect s
