@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "fs/snapshots_view.h"
 #include "tests/support/repository_world.h"
 
 namespace varve::test {
@@ -89,6 +91,70 @@ TEST(RepositoryConcurrency, WritersReadersAndSnapshotsGoOnDuringCommits) {
         ASSERT_EQ(out, record(round - 1)) << row.name;
       }
     }
+  }
+  repository.close();
+}
+
+/// Pins are renewed, snapshots removed and their space freed under those who look into them: what
+/// they read is whole, or they are told that it is gone.
+TEST(RepositoryConcurrency, SnapshotsComeAndGoWhileTheyAreLookedInto) {
+  RepositoryOptions options;
+  options.commit_interval_ms = 1;
+  RepositoryImpl repository(std::make_unique<MemoryStore>(options.store), options);
+  Repository::CreateVolume request;
+  request.name = "a";
+  repository.create_volume(request);
+  {
+    const auto volume = repository.with_snapshots(repository.attach("a"), "a");
+    const Ino file = volume->make_node(kRootIno, "f", S_IFREG | 0644, 0, {}).ino;
+    volume->write(file, 0, record(0), false);
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+      for (unsigned round = 1; !done; ++round) volume->write(file, 0, record(round), false);
+    });
+    std::atomic<unsigned> whole{0};
+    const auto look = [&](const std::string& name) {
+      const auto shelf = volume->lookup(kRootIno, kSnapshotsName).value().ino;
+      const auto root = volume->lookup(shelf, name).value().ino;
+      const auto found = volume->lookup(root, "f").value().ino;
+      Bytes out(kRecordBytes);
+      for (int i = 0; i < 5; ++i) {
+        ASSERT_EQ(volume->read(found, 0, out), kRecordBytes);
+        ASSERT_EQ(out, Bytes(kRecordBytes, out[0]));
+        ++whole;
+      }
+      volume->forget(found, 1);
+    };
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 2; ++i) {
+      readers.emplace_back([&] {
+        while (!done) {
+          std::vector<std::string> names;
+          const auto shelf = volume->lookup(kRootIno, kSnapshotsName).value().ino;
+          volume->read_directory(shelf, 0, true, [&](const DirectoryEntry& entry) {
+            if (entry.name[0] != '.') names.emplace_back(entry.name);
+            return true;
+          });
+          for (const std::string& name : names) {
+            try {
+              look(name);
+            } catch (const PosixError& error) {
+              ASSERT_TRUE(error.code() == ENOENT || error.code() == ESTALE) << error.code();
+            }
+          }
+        }
+      });
+    }
+    for (unsigned i = 0; i < 60; ++i) {
+      repository.create_snapshot("a", "s" + std::to_string(i), {});
+      if (i >= 3) repository.remove_snapshot("a@s" + std::to_string(i - 3));
+    }
+    for (const unsigned seen = whole; whole < seen + 50 && !testing::Test::HasFailure();)
+      std::this_thread::yield();
+    done = true;
+    writer.join();
+    for (std::thread& reader : readers) reader.join();
+    EXPECT_EQ(repository.snapshots("a").size(), 3u);
   }
   repository.close();
 }
