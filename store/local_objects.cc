@@ -21,11 +21,6 @@ constexpr std::size_t kCacheEntryBytes = 160;
 /// How often a read looks again for an object that is being moved.
 constexpr int kReadAttempts = 32;
 
-std::string directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
 }  // namespace
 
 // --- opening ---
@@ -56,8 +51,6 @@ void LocalObjects::Parts::rebuild(const std::string& reason) {
 void LocalObjects::create(Disk& disk, const Paths& paths, const StoreId& id) {
   disk.make_directory(paths.segments);
   IndexDatabase::create(disk, paths.index, id);
-  disk.sync_directory(directory_of(paths.segments));
-  disk.sync_directory(directory_of(paths.index));
 }
 
 LocalObjects::LocalObjects(Disk& disk, Paths paths, const StoreId& id, const StoreOptions& options)

@@ -31,6 +31,7 @@ class LocalObjects final : public Objects, public ObjectCheck {
   };
 
   /// What a new store needs: the directory for segments and an empty index that belongs to `id`.
+  /// Their names are durable once the caller has flushed the directories that they are in.
   static void create(Disk& disk, const Paths& paths, const StoreId& id);
 
   /// Opens the index, or sets it aside and rebuilds it from the segments when it is missing,

@@ -134,6 +134,7 @@ void Store::create(Disk& disk, const std::string& path, const StoreOptions& opti
   format.id = random_store_id();
   LocalObjects::create(disk, object_paths(directory.paths()), format.id);
   make_journal(disk, directory.paths(), format.id, options);
+  // Flushes the directory, and with it the names of all that was made before.
   SuperblockFile::create(disk, directory.paths().superblock(),
                          first_superblock(format.id, options));
   directory.write_format(format);
