@@ -62,7 +62,8 @@ keep_corpus() {
   mkdir -p "$merged" "$here/corpus/$target"
   VARVE_FUZZ_TARGET=$target "$fuzzer" -merge=1 "${LIMITS[@]}" "$merged" "$here/corpus/$target" "$build/corpus/$target" \
     >"$build/merge-$target.log" 2>&1 </dev/null || { tail -n 5 "$build/merge-$target.log"; return 1; }
-  rm -f "$here/corpus/$target"/*
+  # A name that a person gave stays: it is of something that went wrong once.
+  find "$here/corpus/$target" -type f -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
   every=$((($(find "$merged" -type f | wc -l) + FILES_MAX - 1) / FILES_MAX))
   while read -r size file; do
     [ "$count" -lt "$FILES_MAX" ] && [ $((bytes + size)) -le "$BYTES_MAX" ] || continue
