@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mountd/cli/service.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -102,7 +104,10 @@ bool Service::connect() {
 }
 
 bool Service::connect_to_running() {
-  return (has_daemon(store_) || has_keeper(store_)) && connect();
+  // Who may not look into the store is told so by the connection.
+  const bool may_look = ::access(store_.c_str(), X_OK) == 0;
+  if (may_look && !has_daemon(store_) && !has_keeper(store_)) return false;
+  return connect();
 }
 
 void Service::require_daemon(unsigned idle_exit_seconds,
