@@ -10,12 +10,6 @@
 namespace varve {
 namespace {
 
-Time system_time() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
-}
-
 AttachedVolumeSetup with_defaults(AttachedVolumeSetup setup) {
   VARVE_CHECK(setup.head != nullptr);
   Store& store = setup.head->store();
@@ -26,6 +20,12 @@ AttachedVolumeSetup with_defaults(AttachedVolumeSetup setup) {
 }
 
 }  // namespace
+
+Time system_time() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
+}
 
 AttachedVolume::AttachedVolume(AttachedVolumeSetup setup)
     : setup_(with_defaults(std::move(setup))),

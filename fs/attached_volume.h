@@ -19,6 +19,9 @@
 
 namespace varve {
 
+/// What the host's clock says.
+Time system_time();
+
 /// What an AttachedVolume works on. Members left empty get the default named with them.
 struct AttachedVolumeSetup {
   std::shared_ptr<Head> head;

@@ -2,7 +2,6 @@
 // Volumes by name: creation, clones, trash, quota, labels.
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <utility>
 
 #include "fs/attributes.h"
@@ -19,12 +18,7 @@ constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 }  // namespace
 
-Time RepositoryImpl::now() const {
-  if (options_.clock) return options_.clock();
-  timespec time{};
-  ::clock_gettime(CLOCK_REALTIME, &time);
-  return {time.tv_sec, static_cast<std::uint32_t>(time.tv_nsec)};
-}
+Time RepositoryImpl::now() const { return options_.clock ? options_.clock() : system_time(); }
 
 std::int64_t RepositoryImpl::now_ns() const {
   const Time time = now();

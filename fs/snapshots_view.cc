@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <utility>
 
+#include "fs/attached_volume.h"
 #include "fs/forwarding_volume.h"
 #include "store/base/error.h"
 #include "store/base/mutex.h"
@@ -33,12 +33,6 @@ Ino shown(NodeId node, Ino ino) {
   const auto number = static_cast<std::uint64_t>(node);
   if (number > kMaxNode || to_integer(ino) > kInoMask) throw PosixError(EOVERFLOW);
   return Ino{kHere | number << kInoBits | to_integer(ino)};
-}
-
-Time now() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
-  return {ns / 1'000'000'000, static_cast<std::uint32_t>(ns % 1'000'000'000)};
 }
 
 class SnapshotsView : public ForwardingVolume {
@@ -240,7 +234,7 @@ class SnapshotsView : public ForwardingVolume {
     nodes.reserve(all.size());
     for (const SnapshotSource::Entry& entry : all) nodes.push_back(entry.node);
     const MutexLock lock(mutex_);
-    if (nodes != nodes_ || changed_ == Time{}) changed_ = now();
+    if (nodes != nodes_ || changed_ == Time{}) changed_ = system_time();
     nodes_ = std::move(nodes);
     out.atime = out.mtime = out.ctime = out.btime = changed_;
     return out;

@@ -14,11 +14,11 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
-#include <sstream>
 
 #include "mountd/http_client.h"
 #include "mountd/json.h"
 #include "mountd/plugin/volume_plugin.h"
+#include "mountd/spawn.h"
 #include "mountd/store_location.h"
 #include "mountd/unix_socket.h"
 #include "store/base/disk.h"
@@ -211,15 +211,6 @@ class Examination {
   const DoctorPlaces& places_;
   std::vector<Finding> findings_;
 };
-
-/// Where `program` is in $PATH; empty if nowhere.
-std::string find_program(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::istringstream directories(path == nullptr ? "" : path);
-  for (std::string directory; std::getline(directories, directory, ':');)
-    if (::access((directory + "/" + program).c_str(), X_OK) == 0) return directory + "/" + program;
-  return {};
-}
 
 }  // namespace
 

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <sstream>
 
 #include "mountd/argv.h"
 #include "store/base/error.h"
@@ -49,6 +51,14 @@ class SpawnSetup {
 };
 
 }  // namespace
+
+std::string find_program(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::istringstream directories(path != nullptr ? path : "/usr/bin:/bin");
+  for (std::string directory; std::getline(directories, directory, ':');)
+    if (::access((directory + "/" + program).c_str(), X_OK) == 0) return directory + "/" + program;
+  return {};
+}
 
 pid_t spawn(const Spawn& spawn) {
   SpawnSetup setup;

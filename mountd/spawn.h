@@ -21,6 +21,9 @@ struct Spawn {
   bool quiet = false;  ///< standard input, output and error are /dev/null; else ours, input apart
 };
 
+/// Where `program` is in $PATH, or in the usual places without one; empty if nowhere.
+std::string find_program(const std::string& program);
+
 /// Starts it with our environment and returns its number; the caller reaps it. StoreError.
 pid_t spawn(const Spawn& spawn);
 

@@ -23,8 +23,6 @@
 namespace varve::cli {
 namespace {
 
-/// How long a daemon that a mount started stays after the last unmount.
-constexpr unsigned kIdleExitSeconds = 30;
 /// How long a killed daemon may take to die.
 constexpr std::chrono::seconds kDyingWait{2};
 

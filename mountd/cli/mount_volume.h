@@ -7,6 +7,9 @@
 
 namespace varve::cli {
 
+/// How long a daemon that a mount started stays after the last unmount.
+inline constexpr unsigned kIdleExitSeconds = 30;
+
 /// What `varve mount` and the mount helper have in common.
 struct MountCall {
   std::string target;

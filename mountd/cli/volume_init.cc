@@ -26,9 +26,6 @@
 namespace varve::cli {
 namespace {
 
-/// How long a daemon that was started for this stays after it.
-constexpr unsigned kIdleExitSeconds = 30;
-
 constexpr std::array kVolumeInitOptions{kSizeOption, kLabelOption, kVolumeOption};
 
 /// The signals that would end this process wait, for as long as this lives, for next().

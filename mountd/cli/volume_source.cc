@@ -2,29 +2,19 @@
 #include "mountd/cli/volume_source.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <sstream>
 
 #include "mountd/cli/command.h"
-#include "mountd/cli/exit_status.h"
+#include "mountd/spawn.h"
 #include "store/base/error.h"
 
 namespace varve::cli {
 namespace {
 
 using Kind = VolumeSource::Kind;
-
-bool is_installed(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::istringstream directories(path != nullptr ? path : "/usr/bin:/bin");
-  for (std::string directory; std::getline(directories, directory, ':');)
-    if (::access((directory + "/" + program).c_str(), X_OK) == 0) return true;
-  return false;
-}
 
 bool has_file_name(std::string_view url) {
   const std::size_t end = std::min(url.find('?'), url.find('#'));
@@ -70,7 +60,7 @@ VolumeSource VolumeSource::parse(std::string_view text) {
   out.kind = out.source.find("://") != std::string::npos ? kind_of_url(out.source)
                                                          : kind_of_path(out.source);
   const std::string program = out.fetch_words("/", false).front();
-  if (!is_installed(program))
+  if (find_program(program).empty())
     throw UserError(ENOTSUP, "the program '" + program + "', which fetches " + out.source +
                                  ", is not installed");
   return out;

@@ -11,9 +11,9 @@
 namespace varve {
 
 /// When a container was last seen with a volume that an engine had mounted for it. What was seen
-/// and is no more has gone; what was never seen may be about to start. Looks are made after 0.5, 1,
-/// 2,
-/// ... 32 seconds, until one succeeds, for each reads the mount tables of all processes.
+/// and is no more has gone; what was never seen may be about to start. Looks are made after half a
+/// second, then after twice as long each, up to 32 seconds, until one succeeds: each reads the
+/// mount tables of all processes.
 ///
 /// Times are milliseconds since the boot. Safe to share between threads.
 class Sightings {

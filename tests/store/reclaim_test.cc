@@ -31,6 +31,13 @@ LocalObjects::ReclaimLimits thorough() {
   return limits;
 }
 
+/// As on a host that gives nothing back for holes.
+LocalObjects::ReclaimLimits without_holes() {
+  LocalObjects::ReclaimLimits limits = thorough();
+  limits.punch_from_bytes = ~0ull;
+  return limits;
+}
+
 class ReclaimTest : public ::testing::Test {
  protected:
   /// Commits `count` objects of 10,000 bytes that do not compress.
@@ -189,8 +196,7 @@ TEST_F(ReclaimTest, CopyingIsLimited) {
 TEST_F(ReclaimTest, ANearlyFullHostNeedsRoomForTheCopiesOfOneSegment) {
   const auto digests = fill(0, 400);
   release(digests, 2);
-  LocalObjects::ReclaimLimits limits = thorough();
-  limits.punch_from_bytes = ~0ull;
+  const LocalObjects::ReclaimLimits limits = without_holes();
   const std::uint64_t before = store_->figures().segment_bytes;
   std::uint64_t most = before;
   store_.plan().set_hook([&](DiskCall call, const std::string& path) {
@@ -212,8 +218,7 @@ TEST_F(ReclaimTest, ANearlyFullHostNeedsRoomForTheCopiesOfOneSegment) {
 TEST_F(ReclaimTest, CompactionWaitsForRoom) {
   const auto digests = fill(0, 400);
   release(digests, 2);
-  LocalObjects::ReclaimLimits limits = thorough();
-  limits.punch_from_bytes = ~0ull;
+  const LocalObjects::ReclaimLimits limits = without_holes();
   const std::uint64_t before = store_->figures().segment_bytes;
   store_.plan().set_free_bytes(100 << 10);
   store_->reclaim(limits);
